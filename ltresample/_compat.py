@@ -1,0 +1,28 @@
+"""What we need of scikit-learn and imbalanced-learn beyond their public names, in one place."""
+
+from __future__ import annotations
+
+from imblearn.utils import check_sampling_strategy, check_target_type
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils.validation import validate_data
+
+try:  # scikit-learn >= 1.9
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:
+        """Stand in for scikit-learn's mixin where there are no callbacks yet."""
+
+    def with_callbacks(method):
+        """Give the method as it is."""
+        return method
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "check_sampling_strategy",
+    "check_target_type",
+    "fit_context",
+    "validate_data",
+    "with_callbacks",
+]

@@ -1,0 +1,17 @@
+"""Scores for long-tailed test results: per-class recall and what follows from it.
+
+`balanced_accuracy_score` is scikit-learn's own.
+"""
+
+from sklearn.metrics import balanced_accuracy_score
+
+from ltresample.metrics._report import LongTailReport
+from ltresample.metrics._scores import geometric_mean, recall_per_class, shot_accuracy
+
+__all__ = [
+    "LongTailReport",
+    "balanced_accuracy_score",
+    "geometric_mean",
+    "recall_per_class",
+    "shot_accuracy",
+]

@@ -1,0 +1,353 @@
+"""What all samplers share: check, resolve settings, run the engine, say what was made."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from imblearn.over_sampling.base import BaseOverSampler
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+from tqdm.auto import tqdm
+
+from ltresample._compat import (
+    CallbackSupportMixin,
+    check_sampling_strategy,
+    fit_context,
+    with_callbacks,
+)
+from ltresample._random import Seed, root_seed
+from ltresample._validation import LongTailWarning
+from ltresample.over_sampling._containers import take_labels
+from ltresample.over_sampling._data import Data, open_aux, open_data, pool_of
+from ltresample.over_sampling._guides import as_classifier, default_device, fitted
+from ltresample.synthesis import (
+    Classifier,
+    Filled,
+    GuideRecipe,
+    Pool,
+    Synthesizer,
+    balanced_rows,
+    fill,
+    fit_guide,
+    soft_confusion,
+)
+
+__all__ = ["BaseSynthesisSampler"]
+
+PROVENANCE = np.dtype(
+    [
+        ("origin", "U9"),
+        ("seed_index", np.int64),
+        ("from_aux", np.bool_),
+        ("source", np.int64),
+        ("round", np.int64),
+        ("confidence", np.float64),
+    ]
+)
+
+RECIPES = {
+    "bagged": GuideRecipe(),
+    "erm": GuideRecipe.plain(),
+    "drs": GuideRecipe.deferred(),
+}
+
+
+class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
+    """Base of the samplers that run the synthesis engine.
+
+    A sampler adds its ``__init__``, `_parameter_constraints`, `_presets` and `_synthesizer`.
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseOverSampler._parameter_constraints,
+        "preset": [StrOptions({"scaled", "paper"})],
+        "g": [None, "no_validation"],
+        "f": [None, "no_validation"],
+        "g_recipe": [StrOptions({"auto", *RECIPES})],
+        "synthetic_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
+        "max_rounds": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "device": [None, str, torch.device],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+    }
+    _presets: ClassVar[dict[str, dict[str, Any]]]
+
+    @abstractmethod
+    def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
+        """Build the method for these settings."""
+
+    def _settings(self, class_counts: np.ndarray) -> dict[str, Any]:
+        """Replace each ``"auto"`` by what the preset says."""
+        preset = self._presets[self.preset]
+        own = {name: getattr(self, name) for name in preset}
+        own = {name: preset[name] if _is_auto(value) else value for name, value in own.items()}
+        return {n: v(class_counts) if callable(v) and n == "count_decay" else v for n, v in own.items()}
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, **params):
+        """Check the input and compute `sampling_strategy_`; use `fit_resample` to resample.
+
+        Parameters
+        ----------
+        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
+            Real samples.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        **params : dict
+            Ignored.
+
+        Returns
+        -------
+        self
+            The sampler.
+        """
+        data = open_data(self, X, y)
+        self.sampling_strategy_ = self._strategy(data)
+        return self
+
+    @with_callbacks
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_resample(self, X, y, *, X_aux=None):
+        """Add synthetic rows to the classes that are short of samples.
+
+        Parameters
+        ----------
+        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
+            Real samples: rows of a table, or images with values in [0, 1] or whole numbers in
+            [0, 255]. Never modified.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        X_aux : array-like of shape (n_aux, n_features, ...) or None, default=None
+            Open-set samples, for the samplers that use them. Takes the place of the parameter of
+            the same name.
+
+        Returns
+        -------
+        X_resampled : as X
+            The real rows, untouched and in their order, then the new rows, class by class.
+        y_resampled : as y
+            Labels of these rows.
+
+        Raises
+        ------
+        ValueError
+            If X, y, g, f or X_aux cannot be used; before anything is computed.
+        """
+        data = open_data(self, X, y)
+        self.sampling_strategy_ = self._strategy(data)
+        seed = root_seed(self.random_state)
+        settings = self._settings(data.class_counts)
+        wanted = _wanted(self.sampling_strategy_, data)
+        aux = self._aux(X_aux, settings)
+        aux = None if aux is None else open_aux(aux, data.values)
+        self._check_targets(data, wanted, from_aux=aux is not None)
+        pool = self._pool(data, X, aux)
+        g, f = self._guides(data, pool, settings, seed)
+        synthesizer = self._synthesizer(settings, pool, g)
+        out = data.container
+        out.open(data.values, sum(wanted.values()))
+        filled = self._fill(synthesizer, pool, wanted, seed, settings, f, write=out.write)
+        X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
+        self.settings_ = settings
+        self._report(data, filled, wanted, settings, from_aux=aux is not None)
+        return X_new, take_labels(y, _label_rows(data, filled), len(filled.y))
+
+    def _fit_resample(self, X, y, **params):
+        """Do what `fit_resample` does; imbalanced-learn's base asks for this method."""
+        return self.fit_resample(X, y, **params)
+
+    def _strategy(self, data: Data) -> dict:
+        return check_sampling_strategy(self.sampling_strategy, data.labels, self._sampling_type)
+
+    def _aux(self, X_aux: Any, settings: dict[str, Any]) -> Any:
+        """Say which open-set samples to use; most samplers use none."""
+        if X_aux is not None:
+            raise ValueError(
+                f"{type(self).__name__} does not use open-set samples. Got X_aux in fit_resample. "
+                "Leave it out, or use DistributionMatchingOversampler."
+            )
+
+    def _check_targets(self, data: Data, wanted: dict[int, int], *, from_aux: bool) -> None:
+        """Refuse classes that have nothing to start from; name those with a single sample."""
+        counts = data.class_counts
+        stuck = [k for k, n in wanted.items() if n and counts[k] == counts.max()]
+        if stuck and not from_aux:
+            names = ", ".join(repr(data.classes[k]) for k in stuck)
+            raise ValueError(
+                "New samples start from samples of a larger class, and there is none. Got "
+                f"sampling_strategy={self.sampling_strategy!r}, which asks for more of class "
+                f"{names} with {counts.max()} samples, the largest count. Leave these classes out "
+                "of sampling_strategy."
+            )
+        single = [repr(data.classes[k]) for k, n in wanted.items() if n and counts[k] == 1]
+        if single:
+            warnings.warn(
+                f"Class {', '.join(single)} has a single sample. All its duplicates are copies of "
+                "that one, and its synthetic rows rest on it alone.",
+                LongTailWarning,
+                stacklevel=3,
+            )
+
+    def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
+        device = default_device([self.g, self.f], self.device)
+        return pool_of(data, X, aux=aux, device=device, dtype=_module_dtype([self.g, self.f]))
+
+    def _guides(
+        self, data: Data, pool: Pool, settings: dict[str, Any], seed: Seed
+    ) -> tuple[Classifier, Classifier | None]:
+        """Fit or convert g and f, and look at what g knows."""
+        example = pool.x.take(torch.arange(min(2, len(pool.y)), device=pool.y.device))
+        device = pool.y.device
+        if self.g is None:
+            self.g_ = fit_guide(pool, seed.child("guide"), RECIPES[settings["g_recipe"]])
+        else:
+            self.g_ = fitted(self.g, data.values, data.labels, "g")
+        g = as_classifier(self.g_, example, data.classes, "g", device=device)
+        f = None
+        if self.f is not None:
+            f_ = fitted(self.f, data.values, data.labels, "f")
+            f = as_classifier(f_, example, data.classes, "f", device=device)
+        self._check_guide(g, pool, seed.child("look"))
+        return g, f
+
+    def _check_guide(self, g: Classifier, pool: Pool, seed: Seed) -> None:
+        """Warn where g knows less than a guess about its own training data."""
+        rows = balanced_rows(pool, seed, n_per_class=20)
+        confusion = soft_confusion(g, pool, rows)
+        chance = 1 / len(confusion)
+        own = float(confusion.diagonal().mean())
+        if own <= chance:
+            warnings.warn(
+                f"g gives the true class of its training data a mean probability of {own:.2f}, no "
+                f"better than chance ({chance:.2f}). Rows that it accepts mean nothing. Train g "
+                "longer, check the order of its outputs and the scale of X, or pass g=None.",
+                LongTailWarning,
+                stacklevel=4,
+            )
+
+    def _fill(self, synthesizer, pool, wanted, seed, settings, f, *, write) -> Filled:
+        n_rows = sum(round(settings["synthetic_share"] * n) for n in wanted.values())
+        batch = self._batch_size(pool)
+        context = self._begin(n_rows, batch)
+        with tqdm(total=n_rows, disable=not self.verbose, desc=type(self).__name__) as bar:
+
+            def tick(n: int) -> bool:
+                bar.update(n)
+                if context is None:
+                    return False
+                step = context.subcontext(task_name="pass").call_on_fit_task_begin(estimator=self)
+                return step.call_on_fit_task_end(estimator=self)
+
+            filled = fill(
+                synthesizer,
+                pool,
+                wanted,
+                seed.child("fill"),
+                write=write,
+                batch_size=batch,
+                synthetic_share=settings["synthetic_share"],
+                max_rounds=self.max_rounds,
+                n_jobs=self.n_jobs,
+                f=f,
+                tick=tick,
+            )
+        if context is not None:
+            context.call_on_fit_task_end(estimator=self)
+        return filled
+
+    def _begin(self, n_rows: int, batch: int) -> Any:
+        """Open scikit-learn's callback context where this version has one."""
+        if not hasattr(self, "_init_callback_context"):
+            return None
+        context = self._init_callback_context(task_name="fit_resample", max_subtasks=None)
+        return context.call_on_fit_task_begin(estimator=self)
+
+    def _batch_size(self, pool: Pool) -> int:
+        if self.batch_size != "auto":
+            return self.batch_size
+        row = 4 * int(np.prod(pool.x.row_shape))
+        return int(np.clip((32 << 20) // (8 * row), 64, 4096))
+
+    def _report(self, data: Data, filled: Filled, wanted, settings, *, from_aux: bool) -> None:
+        """Write the fitted attributes, and warn where little was accepted."""
+        n = len(data.y)
+        self.is_synthetic_ = np.concatenate([np.zeros(n, bool), filled.synthetic.numpy()])
+        self.provenance_ = _provenance(data, filled, from_aux=from_aux)
+        asked = {k: round(settings["synthetic_share"] * m) for k, m in wanted.items()}
+        label = dict(enumerate(data.classes.tolist()))
+        made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
+        self.acceptance_rate_ = {
+            label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]
+        }
+        self.shortfall_ = {
+            label[k]: asked[k] - int(filled.synthetic[filled.y == k].sum()) for k in asked
+        }
+        _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, sum(made.values()))
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _wanted(strategy: dict, data: Data) -> dict[int, int]:
+    """Turn {label: n to add} into {class index: n to add}."""
+    index = {label: k for k, label in enumerate(data.classes.tolist())}
+    return {index[_plain(label)]: int(n) for label, n in strategy.items() if n}
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _module_dtype(guides: list[Any]) -> torch.dtype | None:
+    """Give the floating-point type of the first network that the user brought."""
+    for guide in guides:
+        for part in guide if isinstance(guide, list | tuple) else [guide]:
+            module = getattr(part, "module_", part)
+            if isinstance(module, nn.Module):
+                for parameter in module.parameters():
+                    return parameter.dtype
+    return None
+
+
+def _label_rows(data: Data, filled: Filled) -> np.ndarray:
+    """Give, for each output row, a real row with the same label."""
+    first = np.array([np.flatnonzero(data.y == k)[0] for k in range(len(data.classes))])
+    return np.concatenate([np.arange(len(data.y)), first[filled.y.numpy()]])
+
+
+def _provenance(data: Data, filled: Filled, *, from_aux: bool) -> np.ndarray:
+    """Say of each output row where it comes from."""
+    n, synthetic = len(data.y), filled.synthetic.numpy()
+    record = np.zeros(n + len(synthetic), dtype=PROVENANCE)
+    record["origin"][:n] = "original"
+    record["origin"][n:] = np.where(synthetic, "synthetic", "duplicate")
+    record["seed_index"] = np.concatenate([np.arange(n), filled.index.numpy()])
+    record["from_aux"][n:] = synthetic & from_aux
+    record["source"] = np.concatenate([data.y, filled.source.numpy()])
+    record["round"] = np.concatenate([np.full(n, -1), filled.round.numpy()])
+    record["confidence"] = np.concatenate([np.full(n, np.nan), filled.confidence.numpy()])
+    return record
+
+
+def _warn_of_low_acceptance(rates: dict, shortfall: dict, n_made: int) -> None:
+    low = {label: rate for label, rate in rates.items() if rate < 0.1}
+    if not low or n_made < 20:
+        return
+    shown = ", ".join(
+        f"{label!r}: {rate:.1%} ({shortfall[label]} rows short)"
+        for label, rate in sorted(low.items(), key=lambda item: item[1])[:5]
+    )
+    warnings.warn(
+        f"Few synthetic rows were accepted for {len(low)} of {len(rates)} classes: {shown}. "
+        "Duplicates of real rows stand in their place. Lower min_confidence or count_decay, take "
+        "longer or more steps (step_size, n_steps), raise max_rounds, or look at g.",
+        LongTailWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,13 @@
+"""Pictures of long tails, of synthetic samples and of test results.
+
+Each is a class in scikit-learn's manner: ``from_...`` computes, ``plot(ax=None)`` draws and gives
+the display back with ``ax_`` and ``figure_``. Drawing needs matplotlib:
+``pip install "ltresample[plot]"``.
+"""
+
+from ltresample.plotting._class_counts import ClassCountsDisplay
+from ltresample.plotting._embedding import EmbeddingDisplay
+from ltresample.plotting._recall import RecallDisplay
+from ltresample.plotting._synthesis import SynthesisDisplay
+
+__all__ = ["ClassCountsDisplay", "EmbeddingDisplay", "RecallDisplay", "SynthesisDisplay"]

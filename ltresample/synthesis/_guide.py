@@ -1,0 +1,162 @@
+"""Fitting the guide g, and asking it what it knows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ltresample._random import Seed
+from ltresample._torch import evaluating
+from ltresample.models import MLPEnsemble, SmallCNN, initialize
+from ltresample.synthesis._base import Pool, Space
+from ltresample.synthesis._classifier import Classifier
+
+__all__ = ["GuideRecipe", "Standardize", "balanced_rows", "fit_guide", "soft_confusion"]
+
+
+class GuideRecipe(NamedTuple):
+    """How g is trained when nobody brings one."""
+
+    n_members: int = 8
+    hidden: int = 64
+    bagged: bool = True  # each member sees its own bootstrap of every class
+    balanced_from: float = 0.0  # share of training after which classes are drawn alike; 1: never
+    n_passes: int = 30  # over the data, within the bounds on the number of steps
+    min_steps: int = 200
+    max_steps: int = 600
+    batch_size: int = 256
+    lr: float = 0.01
+    weight_decay: float = 0.01
+
+    @classmethod
+    def plain(cls) -> GuideRecipe:
+        """Give M2m's recipe: one network, trained on the data as they are."""
+        return cls(n_members=1, hidden=256, bagged=False, balanced_from=1.0)
+
+    @classmethod
+    def deferred(cls) -> GuideRecipe:
+        """Give the DM paper's recipe: classes are drawn alike in the last fifth of training."""
+        return cls.plain()._replace(balanced_from=0.8)
+
+
+class Standardize(nn.Module):
+    """First layer of a network: rows in the units of a space."""
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.register_buffer("center", space.center.clone())
+        self.register_buffer("factor", torch.where(space.scale > 0, 1 / space.scale, 0.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give (x - center) / scale."""
+        return (x - self.center) * self.factor
+
+
+def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe()) -> nn.Module:
+    """Train a small network on the pool: an ensemble of MLPs for rows, a CNN for images.
+
+    Parameters
+    ----------
+    pool : Pool
+        Real samples.
+    seed : Seed
+        Root of initialisation, bootstrap and index stream; no global generator is touched.
+    recipe : GuideRecipe
+        How to train.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode, with logits (n, K) or (M, n, K) for rows of the pool.
+    """
+    network = nn.Sequential(Standardize(pool.space), _architecture(pool, recipe))
+    network.to(device=pool.space.scale.device, dtype=pool.space.scale.dtype)
+    initialize(network, seed.child("init").torch())
+    weights = _bootstrap(pool, seed.child("bootstrap"), recipe)  # (M, n)
+    _train(network, pool, weights, seed.child("order").torch(), recipe)
+    return network.eval()
+
+
+def _architecture(pool: Pool, recipe: GuideRecipe) -> nn.Module:
+    shape, n_classes = pool.x.row_shape, len(pool.class_counts)
+    if len(shape) == 1:
+        return MLPEnsemble(recipe.n_members, shape[0], n_classes, hidden=recipe.hidden)
+    if len(shape) == 2:
+        return nn.Sequential(nn.Unflatten(1, (1, shape[0])), SmallCNN(1, n_classes))
+    if len(shape) == 3:
+        return SmallCNN(shape[0], n_classes)
+    n_columns = int(torch.tensor(shape).prod())
+    ensemble = MLPEnsemble(recipe.n_members, n_columns, n_classes, hidden=recipe.hidden)
+    return nn.Sequential(nn.Flatten(), ensemble)
+
+
+def _bootstrap(pool: Pool, seed: Seed, recipe: GuideRecipe) -> Tensor:
+    """Count how often each row stands in each member's bootstrap, drawn within classes."""
+    n = len(pool.y)
+    if not recipe.bagged:
+        return torch.ones(1, n, device=pool.y.device)
+    weights = torch.zeros(recipe.n_members, n)
+    for k in range(len(pool.class_counts)):
+        members = (pool.y == k).nonzero()[:, 0].cpu()
+        shape = (recipe.n_members, len(members))
+        drawn = torch.randint(max(1, len(members)), shape, generator=seed.child(k).torch())
+        weights.scatter_add_(1, members[drawn] if len(members) else drawn, torch.ones(shape))
+    return weights.to(pool.y.device)
+
+
+def _train(network: nn.Module, pool: Pool, weights: Tensor, generator, recipe: GuideRecipe) -> None:
+    n, batch = len(pool.y), min(recipe.batch_size, len(pool.y))
+    n_steps = min(max(recipe.n_passes * n // batch, recipe.min_steps), recipe.max_steps)
+    balanced = 1.0 / pool.class_counts.clamp(min=1).double()[pool.y].cpu()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    network.train()
+    cumulative = balanced.cumsum(0)
+    for step in range(n_steps):
+        u = torch.rand(batch, generator=generator, dtype=torch.float64)
+        if step < recipe.balanced_from * n_steps:
+            rows = (u * n).long()
+        else:
+            rows = torch.searchsorted(cumulative, u * cumulative[-1], right=True).clamp(max=n - 1)
+        rows = rows.to(pool.y.device)
+        logits = network(pool.x.take(rows))
+        logits = logits if logits.dim() == 3 else logits[None]  # (M, b, K)
+        y = pool.y[rows].expand(len(logits), -1)
+        loss = nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
+        weight = weights[:, rows].expand(len(logits), -1)
+        # the sum over members trains each as if it were alone
+        loss = (loss.view_as(weight) * weight).sum() / batch
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def balanced_rows(pool: Pool, seed: Seed, *, n_per_class: int = 50) -> Tensor:
+    """Draw up to `n_per_class` rows of each class without replacement, class by class."""
+    chosen = []
+    for k in range(len(pool.class_counts)):
+        members = (pool.y == k).nonzero()[:, 0]
+        order = torch.randperm(len(members), generator=seed.child(k).torch())[:n_per_class]
+        chosen.append(members[order.to(members.device)])
+    return torch.cat(chosen)
+
+
+@torch.no_grad()
+def soft_confusion(g: Classifier, pool: Pool, rows: Tensor) -> Tensor:
+    """Give A (K, K): mean probability that g gives class i over the samples of class k in `rows`.
+
+    A class without samples gives a row of zeros.
+    """
+    n_classes = len(pool.class_counts)
+    total = torch.zeros(n_classes, n_classes, dtype=torch.float64, device=pool.y.device)
+    with evaluating(*g.members):
+        for part in rows.split(1024):
+            proba = g.log_proba(pool.x.take(part)).exp().double()
+            total.index_add_(0, pool.y[part], proba)
+    count = torch.bincount(pool.y[rows], minlength=n_classes).clamp(min=1)
+    return total / count[:, None]

@@ -1,0 +1,206 @@
+"""Which real sample a synthetic one starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ltresample._random import Seed
+from ltresample.synthesis._base import Pool
+
+__all__ = ["DistributionSeeds", "NearSeeds", "OpenSetSeeds", "RandomSeeds", "SeedDraw", "Seeding"]
+
+
+class SeedDraw(NamedTuple):
+    """Seeds of m rows. A position of -1 says that there is none."""
+
+    index: Tensor  # (m,) position in the pool, or in its auxiliary part
+    y_source: Tensor  # (m,) class k_0 of the seed; -1 for open-set samples
+    anchor: Tensor  # (m,) a real row of the target class near the seed; -1: none known
+    reach: Tensor  # (m,) distance from the seed to its nearest row of the target class; NaN: unknown
+
+
+class Seeding(Protocol):
+    """A way to choose seeds."""
+
+    from_aux: bool
+
+    def prepare(self, pool: Pool, targets: list[int]) -> Any:
+        """Compute once what each draw needs."""
+
+    def draw(self, pool: Pool, state: Any, y_target: Tensor, seed: Seed) -> SeedDraw:
+        """Choose a seed for each target."""
+
+
+def _unknown(index: Tensor, y_source: Tensor) -> SeedDraw:
+    nowhere = torch.full_like(index, -1)
+    reach = torch.full(index.shape, torch.nan, device=index.device)
+    return SeedDraw(index, torch.where(index < 0, -1, y_source), nowhere, reach)
+
+
+def decayed(class_counts: Tensor, y_source: Tensor, y_target: Tensor, count_decay: float) -> Tensor:
+    """Give 1 - count_decay^((N_source - N_target)+), broadcast (M2m, Eq. 4 and 5)."""
+    gap = (class_counts[y_source] - class_counts[y_target]).clamp(min=0).double()
+    return 1 - torch.as_tensor(count_decay, dtype=torch.float64, device=gap.device) ** gap
+
+
+def _multinomial(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw one column per row in proportion to weights (m, n); -1 where a row has no weight."""
+    total = weights.cumsum(1)
+    u = torch.rand(len(weights), generator=generator, dtype=torch.float64).to(weights.device)
+    # u < 1, so the drawn mass lies strictly below the row's total: columns of weight 0 are never hit
+    column = torch.searchsorted(total, (u * total[:, -1])[:, None], right=True)[:, 0]
+    return torch.where(total[:, -1] > 0, column.clamp(max=weights.shape[1] - 1), -1)
+
+
+@dataclass(frozen=True)
+class DistributionSeeds:
+    """The papers' seed distribution: source class k_0 in proportion to 1 - beta^((N_k0 - N_k)+).
+
+    Offline the class is drawn first, then a sample uniformly in it (M2m, Section 3.3). In a
+    mini-batch that is already balanced each *sample* carries the weight of its class.
+
+    Parameters
+    ----------
+    count_decay : float
+        beta, in [0, 1). At 0 all larger classes are alike.
+    n_per_class : int or None, default=None
+        Only this many fixed samples of each class may be seeds (ablation "#seeds" of M2m).
+    """
+
+    count_decay: float
+    n_per_class: int | None = None
+    from_aux = False
+
+    def prepare(self, pool: Pool, targets: list[int]) -> list[Tensor]:
+        """List the rows of each class that may be seeds."""
+        members = [(pool.y == k).nonzero()[:, 0] for k in range(len(pool.class_counts))]
+        return members if self.n_per_class is None else [m[: self.n_per_class] for m in members]
+
+    def draw(self, pool: Pool, state: list[Tensor], y_target: Tensor, seed: Seed) -> SeedDraw:
+        """Choose a seed for each target."""
+        generator = seed.torch()
+        sizes = torch.tensor([len(members) for members in state], device=pool.y.device)
+        classes = torch.arange(len(state), device=pool.y.device)
+        weights = decayed(pool.class_counts, classes, y_target[:, None], self.count_decay)  # (m, K)
+        weights = weights * (sizes if pool.in_batch else sizes > 0)
+        source = _multinomial(weights, generator)
+        u = torch.rand(len(source), generator=generator, dtype=torch.float64).to(source.device)
+        drawn = source.clamp(min=0)
+        starts = sizes.cumsum(0) - sizes
+        position = starts[drawn] + (u * sizes[drawn]).long()
+        index = torch.cat(state)[position.clamp(max=int(sizes.sum()) - 1)]
+        return _unknown(torch.where(source < 0, -1, index), source)
+
+
+@dataclass(frozen=True)
+class RandomSeeds:
+    """Any sample of another class, uniformly (the "Random" row of the DM paper's Table 6)."""
+
+    from_aux = False
+
+    def prepare(self, pool: Pool, targets: list[int]) -> dict[int, Tensor]:
+        """List the rows of other classes."""
+        return {k: (pool.y != k).nonzero()[:, 0] for k in targets}
+
+    def draw(self, pool: Pool, state: dict[int, Tensor], y_target: Tensor, seed: Seed) -> SeedDraw:
+        """Choose a seed for each target."""
+        u = torch.rand(len(y_target), generator=seed.torch(), dtype=torch.float64)
+        index = torch.full_like(y_target, -1)
+        for k in y_target.unique().tolist():
+            if len(state[k]):
+                here = y_target == k
+                index[here] = state[k][(u.to(here.device)[here] * len(state[k])).long()]
+        return _unknown(index, pool.y[index.clamp(min=0)])
+
+
+@dataclass(frozen=True)
+class OpenSetSeeds:
+    """A sample of the auxiliary pool, uniformly (the DM paper's out-of-distribution setting)."""
+
+    from_aux = True
+
+    def prepare(self, pool: Pool, targets: list[int]) -> None:
+        """Need nothing."""
+
+    def draw(self, pool: Pool, state: None, y_target: Tensor, seed: Seed) -> SeedDraw:
+        """Choose a seed for each target."""
+        index = torch.randint(len(pool.aux_x), (len(y_target),), generator=seed.torch())
+        index = index.to(y_target.device)
+        return _unknown(index, torch.full_like(index, -1))
+
+
+class _Near(NamedTuple):
+    """Of one target class."""
+
+    anchors: Tensor  # (a,) rows of the class
+    sources: Tensor  # (s,) rows of larger classes
+    nearest: Tensor  # (a, n_neighbors) positions in `sources`
+    reach: Tensor  # (s,) distance to the nearest row of the class
+
+
+@dataclass(frozen=True)
+class NearSeeds:
+    """One of the nearest samples of larger classes to a random sample of the target class.
+
+    The papers start anywhere in a larger class, which suits images and networks that can be led
+    across the whole input space; on tables only seeds near the target class lead to rows that are
+    worth having.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=10
+        How many nearest samples are in the choice.
+    max_sources : int, default=10000
+        At most this many samples of larger classes are searched, evenly spaced over the pool.
+    """
+
+    n_neighbors: int = 10
+    max_sources: int = 10_000
+    from_aux = False
+
+    def prepare(self, pool: Pool, targets: list[int]) -> dict[int, _Near]:
+        """Find neighbours in the pool's space."""
+        return {k: self._near(pool, k) for k in targets}
+
+    def _near(self, pool: Pool, k: int) -> _Near:
+        anchors = (pool.y == k).nonzero()[:, 0]
+        sources = (pool.class_counts[pool.y] > pool.class_counts[k]).nonzero()[:, 0]
+        if len(sources) > self.max_sources:
+            spread = torch.linspace(0, len(sources) - 1, self.max_sources, dtype=torch.float64)
+            sources = sources[spread.round().long().to(sources.device)]
+        if not len(sources) or not len(anchors):
+            nothing = anchors.new_zeros(len(anchors), 0)
+            return _Near(anchors, sources, nothing, torch.full((len(sources),), torch.nan))
+        rows = pool.space.standardized(pool.x.take(sources)).flatten(1)  # (s, d)
+        nearest, reach = [], torch.full((len(sources),), torch.inf, device=rows.device)
+        for part in anchors.split(_rows_within(64 << 20, len(sources), rows.element_size())):
+            here = pool.space.standardized(pool.x.take(part)).flatten(1)
+            distance = torch.cdist(here, rows)  # (a, s)
+            nearest.append(distance.topk(min(self.n_neighbors, len(sources)), largest=False).indices)
+            reach = torch.minimum(reach, distance.min(0).values)
+        return _Near(anchors, sources, torch.cat(nearest), reach)
+
+    def draw(self, pool: Pool, state: dict[int, _Near], y_target: Tensor, seed: Seed) -> SeedDraw:
+        """Choose a seed for each target."""
+        u = torch.rand(2, len(y_target), generator=seed.torch(), dtype=torch.float64)
+        u = u.to(y_target.device)
+        drawn = _unknown(torch.full_like(y_target, -1), y_target)
+        for k in y_target.unique().tolist():
+            near, here = state[k], y_target == k
+            if not near.nearest.numel():
+                continue
+            a = (u[0, here] * len(near.anchors)).long()
+            s = near.nearest[a, (u[1, here] * near.nearest.shape[1]).long()]
+            drawn.index[here] = near.sources[s]
+            drawn.y_source[here] = pool.y[near.sources[s]]
+            drawn.anchor[here] = near.anchors[a]
+            drawn.reach[here] = near.reach[s].to(drawn.reach)
+        return drawn
+
+
+def _rows_within(n_bytes: int, n_columns: int, item: int) -> int:
+    return max(1, n_bytes // (n_columns * item))

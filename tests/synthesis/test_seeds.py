@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ltresample._random import Seed
+from ltresample.synthesis import (
+    ArrayRows,
+    DistributionSeeds,
+    NearSeeds,
+    OpenSetSeeds,
+    Pool,
+    RandomSeeds,
+    Space,
+)
+
+
+def pool_with(counts, *, aux=None, in_batch=False, seed=0):
+    y = np.repeat(np.arange(len(counts)), counts)
+    x = np.random.default_rng(seed).random((len(y), 2))
+    return Pool(
+        ArrayRows(x, dtype=torch.float64),
+        torch.from_numpy(y),
+        torch.tensor(counts),
+        Space.pixels(dtype=torch.float64),
+        aux_x=aux,
+        in_batch=in_batch,
+    )
+
+
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=2, max_size=5),
+    beta=st.floats(0, 0.999),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_seeds_come_from_larger_classes_only(counts, beta, seed):
+    pool = pool_with(counts)
+    for seeding in (DistributionSeeds(beta), NearSeeds(n_neighbors=3)):
+        targets = list(range(len(counts)))
+        state = seeding.prepare(pool, targets)
+        y_target = torch.arange(len(counts)).repeat(4)
+        drawn = seeding.draw(pool, state, y_target, Seed(seed))
+        has_larger = pool.class_counts[y_target] < pool.class_counts.max()
+        assert torch.equal(drawn.index >= 0, has_larger)
+        index, target = drawn.index[has_larger], y_target[has_larger]
+        assert torch.equal(pool.y[index], drawn.y_source[has_larger])
+        assert (pool.class_counts[pool.y[index]] > pool.class_counts[target]).all()
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_source_class_follows_the_distribution_of_the_paper(in_batch):
+    pool = pool_with([60, 30, 20, 4])._replace(in_batch=in_batch)
+    beta, n = 0.97, 40_000
+    seeding = DistributionSeeds(beta)
+    drawn = seeding.draw(pool, seeding.prepare(pool, [3]), torch.full((n,), 3), Seed(1))
+    weight = 1 - beta ** np.array([56.0, 26.0, 16.0, 0.0])
+    weight = weight * [60, 30, 20, 4] if in_batch else weight
+    share = np.bincount(drawn.y_source, minlength=4) / n
+    np.testing.assert_allclose(share, weight / weight.sum(), atol=4 * 0.5 / np.sqrt(n))
+    within = np.bincount(drawn.index[drawn.y_source == 1] - 60, minlength=30)
+    assert within.min() > 0.5 * within.mean()
+
+
+def test_fixed_subset_of_seeds():
+    pool = pool_with([60, 5])
+    seeding = DistributionSeeds(0.9, n_per_class=3)
+    drawn = seeding.draw(pool, seeding.prepare(pool, [1]), torch.ones(200).long(), Seed(1))
+    assert set(drawn.index.tolist()) == {0, 1, 2}
+
+
+def test_near_seeds_are_the_nearest_and_know_their_distance():
+    pool = pool_with([50, 20, 6])
+    seeding = NearSeeds(n_neighbors=4)
+    drawn = seeding.draw(pool, seeding.prepare(pool, [2]), torch.full((100,), 2), Seed(5))
+    x = pool.x.x
+    larger, own = x[:70], x[70:]
+    for index, anchor, reach in zip(drawn.index, drawn.anchor, drawn.reach, strict=True):
+        assert pool.y[anchor] == 2
+        ranked = np.argsort(((larger - x[anchor]) ** 2).sum(1))
+        assert int(index) in ranked[:4]
+        assert np.isclose(np.sqrt(((own - x[index]) ** 2).sum(1)).min(), reach)
+
+
+def test_near_seeds_search_an_even_part_of_a_large_class():
+    pool = pool_with([500, 5])
+    near = NearSeeds(max_sources=50).prepare(pool, [1])[1]
+    assert len(near.sources) == 50
+    assert (near.sources.diff() - 10).abs().max() <= 1
+
+
+def test_random_and_open_set_seeds():
+    aux = ArrayRows(np.zeros((7, 2)))
+    pool = pool_with([10, 5, 3], aux=aux)
+    y_target = torch.arange(3).repeat(50)
+    random = RandomSeeds()
+    drawn = random.draw(pool, random.prepare(pool, [0, 1, 2]), y_target, Seed(0))
+    assert (pool.y[drawn.index] != y_target).all()
+    open_set = OpenSetSeeds().draw(pool, None, y_target, Seed(0))
+    assert set(open_set.index.tolist()) == set(range(7))
+    assert (open_set.y_source == -1).all()

@@ -1,0 +1,93 @@
+"""The arrows of the house, as data: a file imports from lower layers only, never sideways."""
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1] / "ltresample"
+
+LAYER = {
+    "__init__": 5,
+    "class_counts": 0,
+    "_random": 0,
+    "_torch": 0,
+    "_validation": 0,
+    "_compat": 0,
+    "models": 1,
+    "distances": 1,
+    "mixing": 1,
+    "losses": 1,
+    "metrics": 1,
+    "datasets": 1,
+    "embeddings": 2,
+    "pairing": 2,
+    "synthesis": 3,
+    "over_sampling": 4,
+    "training": 4,
+    "plotting": 4,
+    "prior_correction": 4,
+}
+# layer 0 has an order of its own: who may use whom
+WITHIN_LAYER_0 = {"_compat": set(), "class_counts": {"_validation"}, "_torch": {"_random"}}
+FORBIDDEN_IN_SYNTHESIS = {"sklearn", "imblearn", "skorch", "pandas", "polars", "ot"}
+
+FILES = sorted(ROOT.rglob("*.py"))
+NAMES = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+def room(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_arrows_go_down(path):
+    own = room(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] != "ltresample" or len(parts) < 2 or parts[1] == own:
+            continue
+        other = parts[1]
+        if other not in LAYER:  # a name that ltresample itself offers
+            continue
+        allowed = LAYER[other] < LAYER[own] or other in WITHIN_LAYER_0.get(own, set())
+        assert allowed, f"{own} (layer {LAYER[own]}) imports {other} (layer {LAYER[other]})"
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_each_thing_has_one_home(path):
+    own, text = room(path), path.read_text(encoding="utf-8")
+    roots = {name.split(".")[0] for name in imported(path)}
+    if own == "synthesis":
+        assert not roots & FORBIDDEN_IN_SYNTHESIS
+    if own != "distances":
+        assert "ot" not in roots
+    if own not in ("_torch",):
+        assert "cuda" not in text, "only _torch.py says cuda"
+    if own != "_random":
+        made = re.findall(r"default_rng\(|torch\.Generator\(|RandomState\(|manual_seed\(", code(text))
+        assert not made, f"only _random.py makes generators: {made}"
+    if path.name != "_fetch.py":
+        assert not roots & {"urllib", "requests", "http", "pooch"}
+    if own not in ("plotting", "datasets"):
+        assert "matplotlib" not in roots
+
+
+def code(text):
+    """Drop strings: examples in docstrings may make generators."""
+    return re.sub(r'(?s)""".*?"""', "", text)
+
+
+def test_every_room_is_known():
+    assert {room(path) for path in FILES} <= set(LAYER)
