@@ -53,8 +53,8 @@ def run(name: str, sampler, data) -> dict:
     rates = list(getattr(sampler, "acceptance_rate_", {}).values())
     scores = report.to_dict()
     return {
-        "bacc": 100 * scores["bacc"],
-        "gm_floored": 100 * scores["gm_floored"],
+        "bacc": 100 * scores["balanced_accuracy"],
+        "gm_floored": 100 * scores["geometric_mean_floored"],
         "seconds": sampled,
         "accepted": float(np.median(rates)) if rates else np.nan,
     }

@@ -65,11 +65,17 @@ for seed in range(5):
 # %%
 # The table. Many: digits with more than 100 training images; medium: 20 to 100; few: under 20.
 
-columns = ["bacc", "gm", "many", "medium", "few"]
+columns = {
+    "bACC": "balanced_accuracy",
+    "GM": "geometric_mean",
+    "many": "many",
+    "medium": "medium",
+    "few": "few",
+}
 print(f"{'':18}" + "".join(f"{column:>14}" for column in columns))
 for name, runs in reports.items():
     cells = []
-    for column in columns:
+    for column in columns.values():
         values = 100 * np.array([run.to_dict()[column] for run in runs])
         cells.append(f"{values.mean():8.1f} ± {values.std(ddof=1):3.1f}")
     print(f"{name:18}" + "".join(f"{cell:>14}" for cell in cells))

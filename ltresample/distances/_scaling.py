@@ -6,6 +6,7 @@ in torch elsewhere.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ __all__ = ["ScaledPlan", "scaled_plan"]
 
 # Iterations between two looks at the marginals; on an accelerator each look waits for the device.
 _CHECK_EVERY = 4
+# After the first number of iterations it is given up if, at the present rate, the second number of
+# further ones would not do: some Newton steps then cost less.
+_GIVE_UP_AFTER, _PATIENCE = 32, 64
 
 
 class ScaledPlan(NamedTuple):
@@ -30,6 +34,8 @@ class ScaledPlan(NamedTuple):
 
 def scaled_plan(cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float) -> ScaledPlan:
     """Iterate u = a / K v, v = b / K^T u with K = exp(-cost), all problems at once.
+
+    Stops at `tol`, at `max_iter`, or where the error falls so slowly that it is not worth going on.
 
     Parameters
     ----------
@@ -68,12 +74,17 @@ def _scale(xp: Any, cost: Any, a: Any, b: Any, *, max_iter: int, tol: float) -> 
     a, b = a[:, None], b[:, None]  # (S, 1, n), (S, 1, m)
     u, Kv, Ktu = xp.empty_like(a), xp.empty_like(a), xp.empty_like(b)
     v = xp.sign(b)  # one, zero where nothing exists
+    before = math.inf
     for n_iter in range(max_iter + 1):
         xp.matmul(v, Kt, out=Kv)
         if n_iter == max_iter or (n_iter > 0 and n_iter % _CHECK_EVERY == 0):
             error = abs(u * Kv - a).sum((1, 2))  # (S,)
-            if n_iter == max_iter or error.max() <= tol:
+            worst = float(error.max())
+            expected = worst * (worst / before) ** (_PATIENCE / _CHECK_EVERY)
+            hopeless = n_iter >= _GIVE_UP_AFTER and expected > tol
+            if n_iter == max_iter or worst <= tol or hopeless:
                 break
+            before = worst
         xp.divide(a, Kv, out=u)
         xp.matmul(u, K, out=Ktu)
         xp.divide(b, Ktu, out=v)

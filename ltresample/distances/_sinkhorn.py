@@ -15,8 +15,6 @@ from ltresample.distances._scaling import ScaledPlan, scaled_plan
 
 __all__ = ["TransportPlan", "sinkhorn_plan"]
 
-# Scaling settles easy problems in ten to twenty iterations; what is left then is for Newton.
-_SCALINGS = 32
 # Largest (max C - min C) / reg at which exp(-C / reg), the scalings and their products stay clear
 # of overflow and of denormal numbers, which are several times slower.
 _SAFE_RANGE = {torch.float32: 50.0, torch.float64: 500.0}
@@ -72,10 +70,10 @@ def sinkhorn_plan(
        \quad\text{s.t.}\quad T 1 = a,\; T^\top 1 = b
 
     First by Sinkhorn's scaling [1]_ of exp(-C / reg), all problems in one matrix-vector product,
-    with costs shifted by their minimum, which leaves the plan as it is. Problems that it does not
-    settle in a few iterations, or whose range of costs over `reg` is too large for it, are finished
-    by damped Newton steps on the potentials [2]_ in the log domain, which never overflow and reach
-    in some ten steps what scaling needs thousands of iterations for. The plan is the same.
+    with costs shifted by their minimum, which leaves the plan as it is. Problems on which it is
+    slow, or whose range of costs over `reg` is too large for it, are finished by damped Newton
+    steps on the potentials [2]_ in the log domain, which never overflow and reach in some ten steps
+    what scaling may need thousands of iterations for. The plan is the same.
 
     Single precision is kept where it is safe, else double precision is used inside. No gradient
     flows through the plan.
@@ -205,7 +203,7 @@ def _solve(problem: _Problem, *, reg: float, max_iter: int, tol: float) -> Trans
     precise = cost.dtype if spread <= _SAFE_RANGE[cost.dtype] else _precise_type(cost)
     scaled = (shifted.to(precise).mul_(1 / reg), a.to(precise), b.to(precise))
     if spread <= _SAFE_RANGE[precise]:
-        found = scaled_plan(*scaled, max_iter=min(max_iter, _SCALINGS), tol=tol)
+        found = scaled_plan(*scaled, max_iter=max_iter, tol=tol)
     else:
         found = _unsolved(*scaled)
     found = _finish(found, *scaled, max_iter=max_iter, tol=tol)

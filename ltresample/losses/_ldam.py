@@ -74,7 +74,7 @@ def ldam_loss(
     References
     ----------
     .. [1] Cao, Wei, Gaidon, Arechiga, Ma. Learning Imbalanced Datasets with
-       Label-Distribution-Aware Margin Loss. NeurIPS 2019. arXiv:1906.07413, equation 13.
+       Label-Distribution-Aware Margin Loss. NeurIPS 2019. arXiv:1906.07413, section 3.2.
 
     Examples
     --------

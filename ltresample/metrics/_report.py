@@ -267,14 +267,15 @@ def _means(recall: NDArray[np.float64], n_test: NDArray[np.int64]) -> dict[str, 
 def _class_table(report: LongTailReport) -> list[str]:
     """Give lines by decreasing training count; of many classes only both ends."""
     order = np.argsort(-report.class_counts, kind="stable")
-    cells = [["class", "train", "test", "recall"]] + [
-        [f"{report.labels[k]}", f"{report.class_counts[k]:.0f}"]
-        + [f"{report.n_test[k]}", f"{report.recall[k]:.3f}"]
-        for k in order
+    columns = [
+        ["class", *(str(label) for label in report.labels[order].tolist())],
+        ["train", *(f"{n:.0f}" for n in report.class_counts[order])],
+        ["test", *(str(n) for n in report.n_test[order])],
+        ["recall", *(f"{recall:.3f}" for recall in report.recall[order])],
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(4)]
-    gaps = "   ".join(f"{{:>{width}}}" for width in widths)
-    header, *rows = [gaps.format(*row) for row in cells]
+    widths = [max(map(len, column)) for column in columns]
+    line = "   ".join(f"{{:>{width}}}" for width in widths)
+    header, *rows = [line.format(*cells) for cells in zip(*columns, strict=True)]
     if len(rows) > _MAX_ROWS:
         half = _MAX_ROWS // 2
         left_out = f"{'...':>{widths[0]}}   ({len(rows) - 2 * half} classes left out)"

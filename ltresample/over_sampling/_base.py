@@ -66,8 +66,8 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
     _parameter_constraints: ClassVar[dict] = {
         **BaseOverSampler._parameter_constraints,
         "preset": [StrOptions({"scaled", "paper"})],
-        "g": [None, "no_validation"],
-        "f": [None, "no_validation"],
+        "g": "no_validation",
+        "f": "no_validation",
         "g_recipe": [StrOptions({"auto", *RECIPES})],
         "synthetic_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "max_rounds": [Interval(Integral, 1, None, closed="left")],
@@ -178,14 +178,14 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         counts = data.class_counts
         stuck = [k for k, n in wanted.items() if n and counts[k] == counts.max()]
         if stuck and not from_aux:
-            names = ", ".join(repr(data.classes[k]) for k in stuck)
+            names = ", ".join(repr(_plain(data.classes[k])) for k in stuck)
             raise ValueError(
                 "New samples start from samples of a larger class, and there is none. Got "
                 f"sampling_strategy={self.sampling_strategy!r}, which asks for more of class "
                 f"{names} with {counts.max()} samples, the largest count. Leave these classes out "
                 "of sampling_strategy."
             )
-        single = [repr(data.classes[k]) for k, n in wanted.items() if n and counts[k] == 1]
+        single = [repr(_plain(data.classes[k])) for k, n in wanted.items() if n and counts[k] == 1]
         if single:
             warnings.warn(
                 f"Class {', '.join(single)} has a single sample. All its duplicates are copies of "

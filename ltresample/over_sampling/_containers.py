@@ -218,11 +218,11 @@ def extended_index(index: Any, n_new: int) -> Any:
         return pd.RangeIndex(len(index) + n_new, name=index.name)
     if pd.api.types.is_integer_dtype(index.dtype) and len(index):
         start = int(index.max()) + 1
-        return index.append(pd.Index(np.arange(start, start + n_new), dtype=index.dtype)).rename(
-            index.name
-        )
+        more = pd.Index(np.arange(start, start + n_new), dtype=index.dtype)
+        return index.append(more).rename(index.name)
     labels = [f"new_{i}" for i in range(n_new)]
-    return pd.Index([*index.tolist(), *labels], dtype=object, name=index.name, tupleize_cols=False)
+    kind = index.dtype if pd.api.types.is_string_dtype(index.dtype) else object
+    return index.append(pd.Index(labels, dtype=kind, tupleize_cols=False)).rename(index.name)
 
 
 def take_labels(y: Any, index: np.ndarray, n_new: int) -> Any:

@@ -162,7 +162,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         **BaseSynthesisSampler._parameter_constraints,
         **TRANSLATION_CONSTRAINTS,
         "seeds": [StrOptions({"auto", "near", "distribution", "random"})],
-        "X_aux": [None, "no_validation"],
+        "X_aux": "no_validation",
         "distance": [
             StrOptions({"auto", "transport", "exact", "mmd", "energy", "none"}),
             callable,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-# Okabe and Ito's palette with wine for its yellow, which is too faint on white: told apart under all
-# common kinds of colour blindness.
+# Okabe and Ito's palette, with wine for its yellow, which is too faint on white. Its colours stay
+# apart under all common kinds of colour blindness.
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#882255", "#000000"]
 
 _MAX_NAMES = 40  # class names that an axis holds
@@ -36,15 +36,13 @@ def canvas(owner: object, ax: Any, figsize: tuple[float, float]) -> tuple[Any, A
     return figure, ax
 
 
-def legend_above(ax: Any, *, height: float = 1.0) -> None:
-    """Put the legend over the axes, as many entries beside each other as the width allows."""
-    handles, names = ax.get_legend_handles_labels()
-    inches = 0.6 + 0.085 * max(map(len, names))
-    width = ax.figure.get_size_inches()[0] * ax.get_position().width
-    ncols = int(np.clip(width / inches, 1, len(names)))
-    ax.legend(
-        handles, names, ncols=ncols, loc="lower center", bbox_to_anchor=(0.5, height), frameon=False
-    )
+def legend_above(ax: Any, handles: list, *, height: float = 1.0) -> None:
+    """Put the legend over the axes, in one line if the width allows."""
+    inches = [0.7 + 0.075 * len(handle.get_label()) for handle in handles]
+    width = ax.figure.bbox.width / ax.figure.dpi * min(1, 1.2 * ax.get_position().width)
+    ncols = len(handles) if sum(inches) <= width else max(1, int(width / max(inches)))
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, height)}
+    ax.legend(handles=handles, ncols=ncols, frameon=False, **place)
 
 
 def class_width(n_classes: int) -> float:

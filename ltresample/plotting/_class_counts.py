@@ -143,23 +143,23 @@ class ClassCountsDisplay:
         order = np.argsort(-self.before, kind="stable")
         places, edges = np.arange(len(order)), np.arange(len(order) + 1) - 0.5
         width = 0.8 if len(order) <= 40 else 1.0
-        self.ax_.bar(places, self.before[order], width, color=PALETTE[0], lw=0, label="before")
-        top = self.before.max()
+        bars = self.ax_.bar(places, self.before[order], width, color=PALETTE[0], label="before")
+        handles, top = [bars], self.before.max()
         if self.after is not None:
-            after = self.after[order]
-            self.ax_.stairs(after, edges, color=PALETTE[5], lw=2, baseline=None, label="after")
-            top = max(top, after.max())
+            line = {"color": PALETTE[5], "lw": 2, "baseline": None, "label": "after"}
+            handles.append(self.ax_.stairs(self.after[order], edges, **line))
+            top = max(top, self.after.max())
         if self.synthetic is not None:
             made = np.where(self.synthetic > 0, self.synthetic, np.nan)[order]
             size = 5 if len(order) <= 40 else 3
-            style = {"color": PALETTE[1], "mec": "black", "mew": size / 6, "ms": size}
-            self.ax_.plot(places, made, "D", label="synthetic, part of after", **style)
+            dots = {"color": PALETTE[1], "mec": "black", "mew": size / 6, "ms": size}
+            handles += self.ax_.plot(places, made, "D", label="synthetic rows", **dots)
         self.ax_.set_yscale("log")
         self.ax_.set_ylim(0.7, 1.5 * top)
         self.ax_.set_ylabel("number of samples")
         name_classes(self.ax_, self.labels[order].tolist())
-        if self.after is not None:
-            legend_above(self.ax_)
+        if len(handles) > 1:
+            legend_above(self.ax_, handles)
         return self
 
 

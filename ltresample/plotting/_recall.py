@@ -170,7 +170,7 @@ class RecallDisplay:
         ImportError
             If matplotlib is missing.
         """
-        self.figure_, self.ax_ = canvas(self, ax, (class_width(len(self.labels)), 4))
+        self.figure_, self.ax_ = canvas(self, ax, self._size())
         order = np.argsort(-self.class_counts, kind="stable")
         groups = shot_groups(self.class_counts[order], many=self.many, few=self.few)
         self._shade(groups)
@@ -181,8 +181,11 @@ class RecallDisplay:
         lines = len(self.labels) <= _MAX_LINES
         self.ax_.set_ylabel("recall" if lines else "recall (bar: mean of the group)")
         name_classes(self.ax_, self.labels[order].tolist())
-        legend_above(self.ax_, height=1.06)
+        legend_above(self.ax_, self.ax_.get_legend_handles_labels()[0], height=1.06)
         return self
+
+    def _size(self) -> tuple[float, float]:
+        return max(6.0, class_width(len(self.labels))), 4 + 0.2 * (len(self.recalls) - 1)
 
     def _shade(self, groups: dict[str, np.ndarray]) -> None:
         """Grey bands behind the groups, which are runs of the sorted classes; names above."""

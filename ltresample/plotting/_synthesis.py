@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.preprocessing import StandardScaler
 
 from ltresample.plotting._canvas import PALETTE, pyplot, shortened
 from ltresample.plotting._provenance import provenance_of, rows_of
@@ -111,8 +112,8 @@ class SynthesisDisplay:
     ) -> SynthesisDisplay:
         """Choose some of the rows that a sampler added.
 
-        Synthetic rows come first, one class after the other; duplicates of real rows, which stand
-        in for rejected candidates, fill up what is left of `n_samples`.
+        Synthetic rows are taken first, from each class in turn, beginning with the class that got
+        most new rows; duplicates of real rows fill up what is left of `n_samples`.
 
         Parameters
         ----------
@@ -158,15 +159,16 @@ class SynthesisDisplay:
             for i, row in zip(chosen, provenance[chosen], strict=True)
         ]
         rows = rows_of(X_res, chosen)
-        center, scale = _moments(X) if rows.ndim == 2 and image_shape is None else (None, None)
+        is_table = rows.ndim == 2 and image_shape is None
+        moments = StandardScaler(with_mean=False).fit(X) if is_table else None
         return cls(
             _seeds(provenance[chosen], X, X_aux),
             rows,
             tales=tales,
             summary=_summary(provenance["origin"], y_res, target),
             image_shape=image_shape,
-            center=center,
-            scale=scale,
+            center=moments.mean_ if is_table else None,
+            scale=moments.scale_ if is_table else None,
             feature_names=list(X.columns) if hasattr(X, "columns") else None,
         )
 
@@ -194,7 +196,7 @@ class SynthesisDisplay:
         plt = pyplot(self)
         n = len(self.rows)
         n_rows, n_columns = (math.ceil(n / _COLUMNS), min(n, _COLUMNS))
-        size = (2.9 * n_columns, 0.5 + 2.2 * n_rows)
+        size = (max(5.5, 2.9 * n_columns), 0.5 + 2.2 * n_rows)
         if self.image_shape is not None:
             n_rows, n_columns, size = 3, n, (0.6 + 1.25 * n, 4.7)
         if ax is None:
@@ -205,11 +207,19 @@ class SynthesisDisplay:
                 "Got axes without a place in a grid. Pass one from plt.subplots()."
             )
         self.ax_, self.figure_ = ax, ax.figure
-        grid = ax.get_subplotspec().subgridspec(n_rows, n_columns)
-        self.axes_ = grid.subplots(squeeze=False)
+        head, body = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(0.06, 1))
+        self.axes_ = body.subgridspec(n_rows, n_columns).subplots(squeeze=False)
         ax.set_axis_off()
-        ax.set_title(self.summary, fontsize=10, pad=30)  # above the two lines of the parts' titles
-        self._draw_images() if self.image_shape is not None else self._draw_tables()
+        title = self.figure_.add_subplot(head)
+        title.set_axis_off()
+        title.text(0, 0.5, self.summary, va="center", fontsize=10)
+        if self.image_shape is not None:
+            self._draw_images()
+        else:
+            handles = self._draw_tables()
+            title.legend(
+                handles=handles, loc="center right", ncols=2, frameon=False, borderaxespad=0
+            )
         return self
 
     def _draw_images(self) -> None:
@@ -232,7 +242,8 @@ class SynthesisDisplay:
         for part, name in zip(self.axes_[:, 0], ("seed", "result", difference), strict=True):
             part.set_ylabel(name, fontsize=9)
 
-    def _draw_tables(self) -> None:
+    def _draw_tables(self) -> list:
+        """Draw each row's largest moves and give the handles for a legend."""
         center = 0 if self.center is None else self.center
         scale = 1 if self.scale is None else self.scale
         seeds, rows = (self.seeds - center) / scale, (self.rows - center) / scale
@@ -243,9 +254,9 @@ class SynthesisDisplay:
             moved = np.argsort(-np.nan_to_num(np.abs(row - seed)), kind="stable")[:_N_MOVED]
             self._draw_moves(part, seed[moved], row[moved], moved)
             part.set_title(_heading(tale), fontsize=8)
-        parts[0].legend(fontsize=7, loc="best", framealpha=0.8)
         for part in parts[max(0, len(rows) - self.axes_.shape[1]) : len(rows)]:
             part.set_xlabel("standard deviations", fontsize=8)
+        return parts[0].get_lines()
 
     def _draw_moves(self, part: Any, seed: np.ndarray, row: np.ndarray, moved: np.ndarray) -> None:
         places = np.arange(len(moved))[::-1]
@@ -295,18 +306,19 @@ def _summary(origin: np.ndarray, y_res: np.ndarray, target: Any) -> str:
 def _choose(origin: np.ndarray, y_res: np.ndarray, n_samples: int, target: Any) -> np.ndarray:
     """Give added rows: synthetic before duplicates, the classes in turn, spread in each class."""
     added = origin != "original"
-    if target is not None and not (added & (y_res == target)).any() or not added.any():
+    shown = added if target is None else added & (y_res == target)
+    if not shown.any():
         raise ValueError(
             "The sampler must have added rows to show. Got none"
             f"{'' if target is None else f' for target={target!r}'}. "
             f"Classes with added rows: {np.unique(y_res[added]).tolist()}."
         )
-    if target is not None:
-        added &= y_res == target
+    labels, n_added = np.unique(y_res[shown], return_counts=True)
+    labels = labels[np.argsort(-n_added, kind="stable")]
     ranked = []
     for late, name in enumerate(("synthetic", "duplicate")):
-        for place, label in enumerate(np.unique(y_res[added])):
-            rows = np.flatnonzero(added & (origin == name) & (y_res == label))
+        for place, label in enumerate(labels):
+            rows = np.flatnonzero(shown & (origin == name) & (y_res == label))
             spread = np.unique(np.linspace(0, len(rows) - 1, n_samples).round().astype(int))
             turns = enumerate(rows[spread[spread >= 0]].tolist())
             ranked += [(late, turn, place, row) for turn, row in turns]
@@ -327,11 +339,3 @@ def _seeds(provenance: np.ndarray, X: Any, X_aux: Any) -> np.ndarray:
             for from_aux, index in zip(aux, provenance["seed_index"], strict=True)
         ]
     )
-
-
-def _moments(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Give mean and standard deviation of the columns; 1 for those that never change."""
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
-    X = rows_of(X, np.arange(n)).astype(float)
-    scale = np.nanstd(X, axis=0)
-    return np.nanmean(X, axis=0), np.where(scale > 0, scale, 1)

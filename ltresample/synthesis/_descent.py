@@ -105,21 +105,20 @@ def descend(
     for _ in range(n_steps):
         if not len(moving):
             break
-        here = x[moving].requires_grad_()
+        # whole-number columns are judged, and their gradients taken, at the nearest whole number
+        here = space.rounded(x[moving]).requires_grad_()
         cost, sure, passes = objective(here, moving)
         (gradient,) = torch.autograd.grad(cost.sum(), here)
         with torch.no_grad():
             if rest and passes.any():
                 confidence[moving], done[moving] = sure, passes
-                here, gradient, moving = here[~passes], gradient[~passes], moving[~passes]
-            direction = gradient * space.scale  # dJ/dz, z = x / scale
+                gradient, moving = gradient[~passes], moving[~passes]
+            direction = gradient * space.scale  # dJ/dz, z = (x - center) / scale
             direction = direction if movable is None else direction * movable[moving]
-            length = _per_row(step_size[moving] / (row_norms(direction) + 1e-10), here)
-            x[moving] = space.project(here.detach() - space.scale * length * direction)
-    # nothing moves any more: test the rows where they are, whole numbers put in place first
-    ends = torch.arange(len(x), device=x.device) if space.integer is not None else moving
-    if len(ends):
-        x = space.project(space.rounded(x))
+            length = _per_row(step_size[moving] / (row_norms(direction) + 1e-10), direction)
+            x[moving] = space.project(x[moving] - space.scale * length * direction)
+    x = space.rounded(x)
+    if len(moving):  # those that never rested
         with torch.no_grad():
-            _, confidence[ends], done[ends] = objective(x[ends], ends)
+            _, confidence[moving], done[moving] = objective(x[moving], moving)
     return Descent(x, confidence, done)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating
-from ltresample.models import MLPEnsemble, SmallCNN, initialize
+from ltresample.models import MLPEnsemble, SmallCNN, initialize, uninitialized
 from ltresample.synthesis._base import Pool, Space
 from ltresample.synthesis._classifier import Classifier
 
@@ -71,9 +71,10 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe()) -> nn
     nn.Module
         In evaluation mode, with logits (n, K) or (M, n, K) for rows of the pool.
     """
-    network = nn.Sequential(Standardize(pool.space), _architecture(pool, recipe))
-    network.to(device=pool.space.scale.device, dtype=pool.space.scale.dtype)
+    with uninitialized():
+        network = nn.Sequential(Standardize(pool.space), _architecture(pool, recipe))
     initialize(network, seed.child("init").torch())
+    network.to(device=pool.space.scale.device, dtype=pool.space.scale.dtype)
     weights = _bootstrap(pool, seed.child("bootstrap"), recipe)  # (M, n)
     _train(network, pool, weights, seed.child("order").torch(), recipe)
     return network.eval()
@@ -95,7 +96,7 @@ def _architecture(pool: Pool, recipe: GuideRecipe) -> nn.Module:
 def _bootstrap(pool: Pool, seed: Seed, recipe: GuideRecipe) -> Tensor:
     """Count how often each row stands in each member's bootstrap, drawn within classes."""
     n = len(pool.y)
-    if not recipe.bagged:
+    if not recipe.bagged or len(pool.x.row_shape) in (2, 3):  # images: one network
         return torch.ones(1, n, device=pool.y.device)
     weights = torch.zeros(recipe.n_members, n)
     for k in range(len(pool.class_counts)):

@@ -37,7 +37,7 @@ class Seeding(Protocol):
 
 def _unknown(index: Tensor, y_source: Tensor) -> SeedDraw:
     nowhere = torch.full_like(index, -1)
-    reach = torch.full(index.shape, torch.nan, device=index.device)
+    reach = torch.full(index.shape, torch.nan, dtype=torch.float64, device=index.device)
     return SeedDraw(index, torch.where(index < 0, -1, y_source), nowhere, reach)
 
 

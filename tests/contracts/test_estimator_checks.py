@@ -18,7 +18,11 @@ def test_scikit_learn(estimator, check):
     check(estimator)
 
 
-@imblearn_checks.parametrize_with_checks(SAMPLERS)
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [pair for sampler in SAMPLERS for pair in imblearn_checks.estimator_checks_generator(sampler)],
+    ids=str,
+)
 def test_imbalanced_learn(estimator, check):
     check(estimator)
 

@@ -1,6 +1,7 @@
 """What holds for every sampler: containers, determinism, provenance, errors."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -142,17 +143,20 @@ def test_polars(Sampler, data):
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
-def test_sparse(Sampler, data, kind):
-    X, y = data
-    X = np.where(np.abs(X) > 1.2, X, 0)
-    assert (X != 0).mean() < 0.5
+def test_sparse(Sampler, kind):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [120, 40, 20])
+    words = 0.05 + 0.25 * (np.arange(30) % 3 == y[:, None])
+    X = np.log1p(rng.poisson(words)).astype(np.float64)
+    assert (X != 0).mean() < 0.2
     sampler, X_res, _ = resampled(Sampler, kind(X), y)
     assert type(X_res) is kind
     _, dense, _ = resampled(Sampler, X, y)
     np.testing.assert_allclose(X_res.toarray(), dense, atol=1e-6)
     synthetic = dense[sampler.is_synthetic_]
-    if len(synthetic):  # rows that are mostly zeros stay so
-        assert (synthetic != 0).mean() < 0.6
+    assert len(synthetic) > 10
+    assert (synthetic != 0).mean() < 0.35, "rows that are mostly zeros stay so"
+    assert synthetic.min() >= 0, "counts stay within the range that was seen"
 
 
 def test_tensors_stay_on_their_device_and_graph_free(Sampler, data):
@@ -234,26 +238,14 @@ def test_networks_are_given_back_as_they_came(Sampler, data):
     g = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)).train()
     f = nn.Linear(6, 3)
     state = {k: v.clone() for k, v in [*g.state_dict().items(), *f.state_dict().items()]}
-    with pytest.warns(LongTailWarning) if False else _maybe():
+    with warnings.catch_warnings():
+        # an untrained guide may be no better than chance
+        warnings.simplefilter("ignore", LongTailWarning)
         resampled(Sampler, X, y, g=g, f=f, min_confidence=0.2)
     now = dict([*g.state_dict().items(), *f.state_dict().items()])
     assert all(torch.equal(state[k], now[k]) for k in state)
     assert g.training
     assert all(p.requires_grad and p.grad is None for p in [*g.parameters(), *f.parameters()])
-
-
-class _maybe:
-    """An untrained guide may or may not be better than chance."""
-
-    def __enter__(self):
-        import warnings
-
-        self.context = warnings.catch_warnings()
-        self.context.__enter__()
-        warnings.simplefilter("ignore", LongTailWarning)
-
-    def __exit__(self, *error):
-        self.context.__exit__(*error)
 
 
 def test_progress(Sampler, data, capsys):

@@ -1,0 +1,141 @@
+"""Features of any network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ltresample._torch import unwrapped
+from ltresample.models._folding import FoldedModule
+from ltresample.models._heads import CosineHead
+
+__all__ = ["feature_extractor"]
+
+
+def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[Tensor], Tensor]:
+    """Give the function from rows to features (n, d) of a network.
+
+    Gradients flow to the rows. Modes and ``requires_grad`` are taken as they are at each call, and
+    nothing is left behind on the network. Wrappers for data-parallel training and compilation are
+    taken off.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any network.
+    layer : str or None, default=None
+        Name of a layer, as in ``dict(module.named_modules())``, whose output gives the features.
+        None stands for the method `features`, if the network (or the last part of a
+        `torch.nn.Sequential`) has one that is not itself a module, else for what enters the last
+        linear layer or `CosineHead`.
+
+    Returns
+    -------
+    callable
+        From rows (n, ...) to features (n, d). Images (n, d, H, W) and volumes are averaged over all
+        positions, other shapes are flattened.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer; at a call, if the layer does not take part in the forward pass.
+    TypeError
+        At a call, if the layer's output is not a tensor.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
+    >>> x = torch.zeros(5, 3, 4, 4)
+    >>> feature_extractor(network)(x).shape
+    torch.Size([5, 32])
+    >>> feature_extractor(network, "1")(x).shape
+    torch.Size([5, 8])
+    """
+    module = unwrapped(module)
+    if isinstance(module, FoldedModule):
+        module = module.network
+    own = _own_features(module) if layer is None else None
+    if own is not None:
+        return lambda x: _as_rows(own(x), "features")
+    name = _last_linear(module) if layer is None else layer
+    part = _part(module, name)
+    at_input = layer is None
+    return lambda x: _as_rows(_seen(module, part, name, x, at_input=at_input), name)
+
+
+def _own_features(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """Find a method `features`, also at the end of a chain of modules."""
+    method = getattr(module, "features", None)
+    if inspect.ismethod(method):
+        return method
+    if not isinstance(module, nn.Sequential) or not len(module):
+        return None
+    *first, last = module
+    inner = _own_features(last)
+    if inner is None:
+        return None
+
+    def features(x: Tensor) -> Tensor:
+        for part in first:
+            x = part(x)
+        return inner(x)
+
+    return features
+
+
+def _last_linear(module: nn.Module) -> str:
+    names = [n for n, m in module.named_modules() if isinstance(m, nn.Linear | CosineHead)]
+    if not names:
+        raise ValueError(
+            "Without a method `features` and without a linear layer it is not clear what the "
+            f"features of {type(module).__name__} are. Pass layer, one of: {_names(module)}."
+        )
+    return names[-1]
+
+
+def _part(module: nn.Module, name: str) -> nn.Module:
+    parts = dict(module.named_modules())
+    if name not in parts:
+        raise ValueError(
+            f"{type(module).__name__} has no layer {name!r}. Pass layer, one of: {_names(module)}."
+        )
+    return parts[name]
+
+
+def _names(module: nn.Module) -> str:
+    return ", ".join(repr(name) for name, _ in module.named_modules() if name) or "(it has none)"
+
+
+def _seen(module: nn.Module, part: nn.Module, name: str, x: Tensor, *, at_input: bool) -> Any:
+    """Run the network and give what entered or left one of its parts last."""
+    seen: list[Any] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], output: Any = None) -> None:
+        seen[:] = [args[0] if at_input else output]
+
+    register = part.register_forward_pre_hook if at_input else part.register_forward_hook
+    handle = register(note)
+    try:
+        module(x)
+    finally:
+        handle.remove()
+    if not seen:
+        raise ValueError(
+            f"Layer {name!r} of {type(module).__name__} takes no part in its forward pass. "
+            f"Pass layer, another one of: {_names(module)}."
+        )
+    return seen[0]
+
+
+def _as_rows(features: Any, name: str) -> Tensor:
+    """Give features as rows: mean over positions of images, other shapes flattened."""
+    if not isinstance(features, Tensor):
+        raise TypeError(
+            f"Features must be a tensor. Got {type(features).__name__} from layer {name!r}. "
+            "Pass layer, the name of one whose output is a tensor."
+        )
+    return features.flatten(2).mean(2) if features.dim() > 3 else features.flatten(1)

@@ -1,0 +1,49 @@
+"""Normalisation of images as the first layer of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Normalize"]
+
+
+class Normalize(nn.Module):
+    """Clip images to [0, 1] and standardise each channel: ``(clip(x, 0, 1) - mean) / std``.
+
+    The clip passes gradients inside [0, 1] and on its border, and none outside.
+
+    Parameters
+    ----------
+    mean, std : sequence of float, of length C
+        Per channel, for pixels in [0, 1]; `std` is positive.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ or a `std` is not positive.
+
+    Examples
+    --------
+    >>> Normalize([0.5], [0.25])(torch.tensor([[[[0.0, 1.0, 2.0]]]]))
+    tensor([[[[-2.,  2.,  2.]]]])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        if len(mean) != len(std) or not all(s > 0 for s in std):
+            raise ValueError(
+                "mean and std must have one entry per channel, and std must be positive. "
+                f"Got mean={list(mean)} and std={list(std)}."
+            )
+        self.register_buffer("mean", torch.tensor([float(m) for m in mean])[:, None, None])
+        self.register_buffer("std", torch.tensor([float(s) for s in std])[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give standardised images of the same shape (n, C, H, W)."""
+        return (x.clamp(0, 1) - self.mean) / self.std
