@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imblearn.utils import check_sampling_strategy, check_target_type
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import validate_data
 
 try:  # scikit-learn >= 1.9
@@ -20,6 +21,7 @@ except ImportError:
 
 __all__ = [
     "CallbackSupportMixin",
+    "check_sample_weight",
     "check_sampling_strategy",
     "check_target_type",
     "fit_context",

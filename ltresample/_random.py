@@ -8,12 +8,14 @@ That is why results do not depend on batch size, on the number of jobs or on the
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-__all__ = ["Seed", "root_seed"]
+__all__ = ["Seed", "global_streams", "root_seed"]
 
 
 class Seed(NamedTuple):
@@ -81,3 +83,43 @@ def root_seed(random_state: int | np.random.RandomState | np.random.Generator | 
     if isinstance(random_state, np.random.Generator):
         return Seed(int(random_state.integers(np.iinfo(np.int64).max)))
     return Seed(int(random_state))
+
+
+@contextmanager
+def global_streams(seed: Seed, device: torch.device | str | None = None) -> Iterator[None]:
+    """Let PyTorch's global generators run from a node's stream, and give them back as they were.
+
+    For what draws from them and cannot be told otherwise: dropout, and starting weights of networks
+    that are not ours.
+
+    Parameters
+    ----------
+    seed : Seed
+        Where the streams start.
+    device : torch.device, str or None, default=None
+        The generator of this device is lent, too; the CPU's always is.
+
+    Examples
+    --------
+    >>> before = torch.get_rng_state()
+    >>> with global_streams(root_seed(0)):
+    ...     x = torch.rand(2)
+    >>> with global_streams(root_seed(0)):
+    ...     bool((torch.rand(2) == x).all())
+    True
+    >>> bool((torch.get_rng_state() == before).all())
+    True
+    """
+    device = torch.device("cpu" if device is None else device)
+    states = [(torch, torch.get_rng_state(), seed.torch().get_state())]
+    if device.type != "cpu":
+        module, own = torch.get_device_module(device), torch.Generator(device)
+        started = own.manual_seed(seed.integer()).get_state()
+        states.append((module, module.get_rng_state(), started))
+    try:
+        for module, _, started in states:
+            module.set_rng_state(started)
+        yield
+    finally:
+        for module, before, _ in states:
+            module.set_rng_state(before)

@@ -1,13 +1,39 @@
 """Long-tailed data: a tail cut out of any labelled data, and data sets with a natural one."""
 
 from ltresample.datasets._long_tail import make_long_tailed
+from ltresample.datasets._near_duplicates import (
+    KnownRows,
+    NearDuplicates,
+    count_shared_rows,
+    find_near_duplicates,
+)
+from ltresample.datasets._open_set import (
+    make_blob_noise,
+    make_gaussian_noise,
+    make_rademacher_noise,
+    permute_features,
+    shuffle_patches,
+    shuffle_words,
+)
+from ltresample.datasets._random_images import load_random_images
 from ltresample.datasets._reuters import fetch_reuters36, fetch_reuters52
 from ltresample.datasets._tables import load_table, load_tables
 
 __all__ = [
+    "KnownRows",
+    "NearDuplicates",
+    "count_shared_rows",
     "fetch_reuters36",
     "fetch_reuters52",
+    "find_near_duplicates",
+    "load_random_images",
     "load_table",
     "load_tables",
+    "make_blob_noise",
+    "make_gaussian_noise",
     "make_long_tailed",
+    "make_rademacher_noise",
+    "permute_features",
+    "shuffle_patches",
+    "shuffle_words",
 ]

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node, Tracer
 from torch.fx.proxy import TraceError
 from torch.nn.functional import linear
-from torch.nn.utils.parametrize import is_parametrized
 
 from ltresample._torch import unwrapped
 
@@ -208,13 +207,9 @@ def _used_once(network: nn.Module, graph: Graph) -> dict[Node, nn.Module]:
 def _fit(layer: nn.Module, norm: nn.Module) -> bool:
     """Tell whether both are of plain kinds and one affine map in evaluation mode."""
     return (
-        type(layer) in _LAYERS
+        type(layer) in _LAYERS  # and no subclass: a parametrized layer is one
         and type(norm) in _NORMS
         and norm.running_mean is not None
         and norm.num_features == len(layer.weight)
-        and not any(is_parametrized(part) or _has_hooks(part) for part in (layer, norm))
+        and not any(p._forward_hooks or p._forward_pre_hooks for p in (layer, norm))
     )
-
-
-def _has_hooks(part: nn.Module) -> bool:
-    return bool(part._forward_hooks or part._forward_pre_hooks)

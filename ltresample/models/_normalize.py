@@ -46,4 +46,6 @@ class Normalize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Give standardised images of the same shape (n, C, H, W)."""
-        return (x.clamp(0, 1) - self.mean) / self.std
+        # clamp alone has gradient 0 at the border in some versions of PyTorch
+        clipped = torch.where((x >= 0) & (x <= 1), x, x.detach().clamp(0, 1))
+        return (clipped - self.mean) / self.std

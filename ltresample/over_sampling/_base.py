@@ -23,8 +23,9 @@ from ltresample._compat import (
 from ltresample._random import Seed, root_seed
 from ltresample._validation import LongTailWarning
 from ltresample.over_sampling._containers import take_labels
-from ltresample.over_sampling._data import Data, open_aux, open_data, pool_of
+from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
 from ltresample.over_sampling._guides import as_classifier, default_device, fitted
+from ltresample.over_sampling._online import begin_online
 from ltresample.synthesis import (
     Classifier,
     Filled,
@@ -43,6 +44,7 @@ PROVENANCE = np.dtype(
     [
         ("origin", "U9"),
         ("seed_index", np.int64),
+        ("partner_index", np.int64),
         ("from_aux", np.bool_),
         ("source", np.int64),
         ("round", np.int64),
@@ -145,7 +147,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         settings = self._settings(data.class_counts)
         wanted = _wanted(self.sampling_strategy_, data)
         aux = self._aux(X_aux, settings)
-        aux = None if aux is None else open_aux(aux, data.values)
+        aux = aligned_aux(aux, getattr(self, "feature_names_in_", None))
         self._check_targets(data, wanted, from_aux=aux is not None)
         pool = self._pool(data, X, aux)
         g, f = self._guides(data, pool, settings, seed)
@@ -157,6 +159,29 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         self.settings_ = settings
         self._report(data, filled, wanted, settings, from_aux=aux is not None)
         return X_new, take_labels(y, _label_rows(data, filled), len(filled.y))
+
+    def online(self, pool, *, classes, f, seed, raw=None):
+        """Begin a training run; `ltresample.training` calls it.
+
+        Parameters
+        ----------
+        pool : Pool
+            The whole training split, as the network in training takes it.
+        classes : ndarray of shape (n_classes,)
+            Labels, sorted.
+        f : nn.Module
+            The network in training, in the place of the parameter of that name.
+        seed : Seed
+            Root of what is random in the preparation; `random_state` has no meaning here.
+        raw : callable or None, default=None
+            Gives the training rows as they came in, for a guide that is to be fitted.
+
+        Returns
+        -------
+        OnlineSampler
+            Rewrites mini-batches; the sampler itself is not changed.
+        """
+        return begin_online(self, pool, classes=classes, f=f, seed=seed, raw=raw)
 
     def _fit_resample(self, X, y, **params):
         """Do what `fit_resample` does; imbalanced-learn's base asks for this method."""
@@ -185,13 +210,17 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
                 f"{names} with {counts.max()} samples, the largest count. Leave these classes out "
                 "of sampling_strategy."
             )
+        self._name_single_samples(data, wanted)
+
+    def _name_single_samples(self, data: Data, wanted: dict[int, int]) -> None:
+        counts = data.class_counts
         single = [repr(_plain(data.classes[k])) for k, n in wanted.items() if n and counts[k] == 1]
         if single:
             warnings.warn(
                 f"Class {', '.join(single)} has a single sample. All its duplicates are copies of "
                 "that one, and its synthetic rows rest on it alone.",
                 LongTailWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
@@ -329,6 +358,9 @@ def _provenance(data: Data, filled: Filled, *, from_aux: bool) -> np.ndarray:
     record["origin"][:n] = "original"
     record["origin"][n:] = np.where(synthetic, "synthetic", "duplicate")
     record["seed_index"] = np.concatenate([np.arange(n), filled.index.numpy()])
+    record["partner_index"] = -1
+    if filled.partner is not None:
+        record["partner_index"][n:] = filled.partner.numpy()
     record["from_aux"][n:] = synthetic & from_aux
     record["source"] = np.concatenate([data.y, filled.source.numpy()])
     record["round"] = np.concatenate([np.full(n, -1), filled.round.numpy()])

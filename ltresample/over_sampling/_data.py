@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ltresample._compat import check_target_type, validate_data
 from ltresample.over_sampling._containers import Container, container_of
-from ltresample.synthesis import ArrayRows, Pool, Space
+from ltresample.synthesis import ArrayRows, Pool, Rows, RowStream, Space, open_set_rows
 
-__all__ = ["Data", "check_finite", "labels_of", "open_aux", "open_data", "pool_of"]
+__all__ = ["Data", "aligned_aux", "check_finite", "labels_of", "open_data", "pool_of"]
 
 
 class Data(NamedTuple):
@@ -107,27 +107,37 @@ def check_finite(values: Any, name: str, columns: Any = None) -> None:
     )
 
 
-def open_aux(X_aux: Any, values: Any) -> Any:
-    """Check open-set samples against the rows of X.
+def aligned_aux(X_aux: Any, columns: np.ndarray | None) -> Any:
+    """Give open-set samples with their columns in the order of X's, where both have names.
 
     Raises
     ------
     ValueError
-        If they are empty, of another shape than the rows of X, or not finite.
+        If a column of X is missing.
     """
-    if hasattr(X_aux, "to_numpy"):
-        X_aux = X_aux.to_numpy()
-    if not isinstance(X_aux, Tensor) and not sparse.issparse(X_aux):
-        X_aux = np.asanyarray(X_aux)
-    X_aux = X_aux.tocsr() if sparse.issparse(X_aux) else X_aux
-    if X_aux.ndim < 2 or tuple(X_aux.shape[1:]) != tuple(values.shape[1:]) or not X_aux.shape[0]:
+    names = getattr(X_aux, "columns", None)
+    if names is None or columns is None or list(names) == list(columns):
+        return X_aux
+    missing = [repr(name) for name in columns if name not in list(names)]
+    if missing:
         raise ValueError(
-            f"X_aux must hold at least one sample with rows like those of X, of shape "
-            f"{tuple(values.shape[1:])}. Got X_aux of shape {tuple(X_aux.shape)}. Pass open-set "
-            "samples that went through the same preprocessing as X."
+            f"X_aux must have the columns of X. Got a frame without {', '.join(missing[:5])}"
+            f"{' and others' if len(missing) > 5 else ''}. Pass a frame with all of them, or an "
+            "array with the columns in the order of X."
         )
-    check_finite(X_aux.detach().cpu().numpy() if isinstance(X_aux, Tensor) else X_aux, "X_aux")
-    return X_aux
+    return X_aux[list(columns)]
+
+
+def aux_at_random(aux: Any, values: Any, *, dtype: Any, device: Any) -> Rows:
+    """Open open-set samples that are to be read in any order."""
+    rows = open_set_rows(aux, values, dtype=dtype, device=device)
+    if isinstance(rows, RowStream):
+        raise ValueError(
+            "Open-set samples that synthesis starts from are read in random order. Got a loader or "
+            "an iterable Dataset, which has one order. Pass an array, a memory map or a map-style "
+            "Dataset."
+        )
+    return rows
 
 
 def pool_of(data: Data, X: Any, *, aux: Any = None, device: torch.device, dtype=None) -> Pool:
@@ -152,7 +162,7 @@ def pool_of(data: Data, X: Any, *, aux: Any = None, device: torch.device, dtype=
         y=torch.as_tensor(data.y, device=device),
         class_counts=torch.as_tensor(data.class_counts, device=device),
         space=space,
-        aux_x=None if aux is None else ArrayRows(aux, dtype=dtype, device=device),
+        aux_x=None if aux is None else aux_at_random(aux, data.values, dtype=dtype, device=device),
     )
 
 

@@ -17,7 +17,7 @@ from ltresample._torch import evaluating, pick_device
 from ltresample.models import CosineHead
 from ltresample.synthesis._classifier import Classifier
 
-__all__ = ["as_classifier", "differentiable", "fitted"]
+__all__ = ["as_classifier", "differentiable", "fitted", "is_fitted"]
 
 _ALLOWED = (
     "Pass None, an nn.Module that gives logits, a skorch classifier, a linear classifier with "
@@ -43,7 +43,7 @@ def fitted(g: Any, X: Any, y: np.ndarray, name: str) -> Any:
         return g
     if not hasattr(g, "fit"):
         raise TypeError(f"{name}={g!r} is not a classifier. {_ALLOWED}")
-    if hasattr(g, "module_") or _is_fitted(g):
+    if hasattr(g, "module_") or is_fitted(g):
         return g
     try:
         return clone(g).fit(X, y)
@@ -54,7 +54,8 @@ def fitted(g: Any, X: Any, y: np.ndarray, name: str) -> Any:
         ) from err
 
 
-def _is_fitted(estimator: Any) -> bool:
+def is_fitted(estimator: Any) -> bool:
+    """Tell whether an estimator has been fitted."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:

@@ -20,6 +20,8 @@ from ltresample.synthesis._descent import (
 )
 from ltresample.synthesis._distribution_matching import DistributionMatching
 from ltresample.synthesis._drive import Filled, fill, rewrite_batch
+from ltresample.synthesis._feature_rows import FeatureRows, feature_rows
+from ltresample.synthesis._fill_pairs import FilledPairs, fill_pairs
 from ltresample.synthesis._guide import (
     GuideRecipe,
     balanced_rows,
@@ -27,11 +29,32 @@ from ltresample.synthesis._guide import (
     soft_confusion,
 )
 from ltresample.synthesis._m2m import M2m, Steps
+from ltresample.synthesis._open_sampling import (
+    LABEL_DISTRIBUTIONS,
+    OpenSampling,
+    PlainCrossEntropy,
+    balancing_size,
+    exact_counts,
+    label_distribution,
+)
+from ltresample.synthesis._open_set_rows import DatasetRows, RowStream, open_set_rows
+from ltresample.synthesis._out_of_fold import FoldGuides, confusion_of, fit_fold_guides
+from ltresample.synthesis._pair_mixing import MixDraw, MixedRows, PairMixing
 from ltresample.synthesis._penalties import (
     ConfusingClass,
     SourceAndConfusingClass,
     most_confusing,
 )
+from ltresample.synthesis._safa import (
+    Augmented,
+    SafaDraw,
+    SafaNetworks,
+    SafaSettings,
+    augment_tail,
+    draw_same_class_pairs,
+    head_classes,
+)
+from ltresample.synthesis._safa_rows import FittedSafa, Safa, SafaRecipe, fit_safa
 from ltresample.synthesis._seeds import (
     DistributionSeeds,
     NearSeeds,
@@ -42,35 +65,65 @@ from ltresample.synthesis._seeds import (
 )
 
 __all__ = [
+    "LABEL_DISTRIBUTIONS",
     "ArrayRows",
+    "Augmented",
     "Batch",
     "Candidates",
     "Classifier",
     "ConfusingClass",
+    "DatasetRows",
     "Descent",
     "DistributionMatching",
     "DistributionSeeds",
+    "FeatureRows",
     "Filled",
+    "FilledPairs",
+    "FittedSafa",
+    "FoldGuides",
     "GuideRecipe",
     "LossTerm",
     "M2m",
+    "MixDraw",
+    "MixedRows",
     "NearSeeds",
+    "OpenSampling",
     "OpenSetSeeds",
+    "PairMixing",
+    "PlainCrossEntropy",
     "Pool",
     "RandomSeeds",
+    "RowStream",
     "Rows",
+    "Safa",
+    "SafaDraw",
+    "SafaNetworks",
+    "SafaRecipe",
+    "SafaSettings",
     "SeedDraw",
     "Seeding",
     "SourceAndConfusingClass",
     "Space",
     "Steps",
     "Synthesizer",
+    "augment_tail",
     "balanced_rows",
+    "balancing_size",
+    "confusion_of",
     "descend",
+    "draw_same_class_pairs",
+    "exact_counts",
+    "feature_rows",
     "fill",
+    "fill_pairs",
+    "fit_fold_guides",
     "fit_guide",
+    "fit_safa",
     "gaussian_noise",
+    "head_classes",
+    "label_distribution",
     "most_confusing",
+    "open_set_rows",
     "reference_noise",
     "rewrite_batch",
     "soft_confusion",

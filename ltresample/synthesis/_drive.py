@@ -27,6 +27,7 @@ class Filled(NamedTuple):
     confidence: Tensor  # (n_new,) g's probability of the class; NaN for duplicates
     n_made: dict[int, int]  # class -> candidates
     n_accepted: dict[int, int]  # class -> accepted candidates
+    partner: Tensor | None = None  # (n_new,) the row that was mixed in, -1: none; None: none at all
 
 
 class _Block(NamedTuple):
@@ -82,7 +83,7 @@ def fill(
     Filled
         What each new row is made from.
     """
-    filled = _duplicates(pool, wanted, seed)
+    filled = duplicates(pool, wanted, seed)
     classes = {k: (filled.y == k).nonzero()[:, 0] for k in sorted(wanted) if wanted[k]}
     open_rows = {k: rows[: round(synthetic_share * len(rows))] for k, rows in classes.items()}
     state = synthesizer.prepare(pool, list(open_rows))
@@ -102,7 +103,7 @@ def fill(
     return filled
 
 
-def _duplicates(pool: Pool, wanted: dict[int, int], seed: Seed) -> Filled:
+def duplicates(pool: Pool, wanted: dict[int, int], seed: Seed) -> Filled:
     """Plan every new row as a copy of a random real row of its class (M2m, Algorithm 1)."""
     y = torch.cat([torch.full((n,), k) for k, n in wanted.items()] or [torch.empty(0)]).long()
     index = torch.empty_like(y)
@@ -171,7 +172,8 @@ def rewrite_batch(
 ) -> Batch:
     """Replace slots of a mini-batch by synthetic samples of the same class.
 
-    Seeds are read from the batch as it came; a rejected slot keeps its real sample.
+    Seeds are read from the batch as it came; a rejected slot keeps its real sample. A method that
+    places its rows otherwise has a ``rewrite(pool, seed, f)`` of its own, which is called instead.
 
     Parameters
     ----------
@@ -187,8 +189,10 @@ def rewrite_batch(
     Returns
     -------
     Batch
-        A new batch of the same size and labels.
+        A new batch; of the same size and labels, unless the method says otherwise.
     """
+    if hasattr(synthesizer, "rewrite"):
+        return synthesizer.rewrite(pool, seed, f)
     x = pool.x.take(torch.arange(len(pool.y), device=pool.y.device))
     slots = synthesizer.request(pool.y, pool.class_counts, seed.child("request"))
     accepted = slots[:0]

@@ -13,7 +13,14 @@ from ltresample.models import MLPEnsemble, SmallCNN, initialize, uninitialized
 from ltresample.synthesis._base import Pool, Space
 from ltresample.synthesis._classifier import Classifier
 
-__all__ = ["GuideRecipe", "Standardize", "balanced_rows", "fit_guide", "soft_confusion"]
+__all__ = [
+    "GuideRecipe",
+    "Standardize",
+    "balanced_rows",
+    "fit_guide",
+    "soft_confusion",
+    "train_guide",
+]
 
 
 class GuideRecipe(NamedTuple):
@@ -76,7 +83,7 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe()) -> nn
     initialize(network, seed.child("init").torch())
     network.to(device=pool.space.scale.device, dtype=pool.space.scale.dtype)
     weights = _bootstrap(pool, seed.child("bootstrap"), recipe)  # (M, n)
-    _train(network, pool, weights, seed.child("order").torch(), recipe)
+    train_guide(network, pool, weights, seed.child("order").torch(), recipe)
     return network.eval()
 
 
@@ -107,7 +114,14 @@ def _bootstrap(pool: Pool, seed: Seed, recipe: GuideRecipe) -> Tensor:
     return weights.to(pool.y.device)
 
 
-def _train(network: nn.Module, pool: Pool, weights: Tensor, generator, recipe: GuideRecipe) -> None:
+def train_guide(
+    network: nn.Module,
+    pool: Pool,
+    weights: Tensor,
+    generator: torch.Generator,
+    recipe: GuideRecipe,
+) -> None:
+    """Train members whose row losses have weights (M, n), each as if it were alone."""
     n, batch = len(pool.y), min(recipe.batch_size, len(pool.y))
     n_steps = min(max(recipe.n_passes * n // batch, recipe.min_steps), recipe.max_steps)
     balanced = 1.0 / pool.class_counts.clamp(min=1).double()[pool.y].cpu()
@@ -129,7 +143,6 @@ def _train(network: nn.Module, pool: Pool, weights: Tensor, generator, recipe: G
         y = pool.y[rows].expand(len(logits), -1)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
         weight = weights[:, rows].expand(len(logits), -1)
-        # the sum over members trains each as if it were alone
         loss = (loss.view_as(weight) * weight).sum() / batch
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltresample.models import MLP, CosineHead, LinearHead, MLPEnsemble
@@ -13,6 +13,7 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 1000),
     scale=st.floats(0.1, 50),
@@ -86,8 +87,7 @@ def test_members_of_an_ensemble_share_nothing():
     ensemble = MLPEnsemble(3, 5, 4, hidden=6, generator=seeded())
     x = torch.randn(7, 5, generator=seeded(1))
     grads = torch.autograd.grad(ensemble(x)[1].square().sum(), list(ensemble.parameters()))
-    first, own = grads[2], dict(zip(dict(ensemble.named_parameters()), grads, strict=True))
-    assert first.shape == ensemble.first.weight.shape
+    own = dict(zip(dict(ensemble.named_parameters()), grads, strict=True))
     touched = own["first.weight"].abs().sum(1).view(3, 6).gt(0)
     assert touched[1].any()
     assert not touched[[0, 2]].any()

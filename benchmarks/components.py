@@ -1,0 +1,133 @@
+"""From names in a suite file to classes and objects.
+
+In a suite file ``{ use = "LDAMLoss" }`` stands for the class itself and
+``{ make = "M2mSampler", n_steps = 10 }`` for an object of it. Other classes are named
+``"package.module:Name"``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+__all__ = ["COMPONENTS", "build", "find", "unknown"]
+
+_HOMES = {
+    "ltresample.training": ("DeferredRebalancingClassifier",),
+    "ltresample.over_sampling": ("DistributionMatchingOversampler", "M2mSampler"),
+    "ltresample.losses": (
+        "BalancedSoftmaxLoss",
+        "ClassBalancedLoss",
+        "CrossEntropy",
+        "FocalLoss",
+        "InfluenceBalancedLoss",
+        "LADELoss",
+        "LDAMLoss",
+    ),
+    "ltresample.models": ("MLP", "ResNet32", "SmallCNN"),
+    "ltresample.prior_correction": ("PriorCorrectedClassifier",),
+    "imblearn.over_sampling": ("ADASYN", "BorderlineSMOTE", "RandomOverSampler", "SMOTE"),
+    "sklearn.linear_model": ("LogisticRegression",),
+    "sklearn.svm": ("LinearSVC",),
+    "torch.optim": ("SGD", "Adam", "AdamW"),
+}
+COMPONENTS = {name: f"{home}:{name}" for home, names in _HOMES.items() for name in names}
+
+
+def unknown(kind: str, name: Any, known: Iterable[str]) -> ValueError:
+    """Give the error for a name that does not exist, with those that do.
+
+    Parameters
+    ----------
+    kind : str
+        What it names, for example ``"suite"``.
+    name : object
+        What came.
+    known : iterable of str
+        The names that exist.
+
+    Examples
+    --------
+    >>> print(unknown("suite", "smok", ["reuters", "smoke"]))
+    There is no suite 'smok'. Did you mean 'smoke'? There are: reuters, smoke.
+    """
+    known = sorted(known)
+    close = get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return ValueError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(known)}.")
+
+
+def find(name: str, *, kind: str = "component", known: dict[str, str] | None = None) -> Any:
+    """Give the object that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        One of `known`, or ``"package.module:Name"``.
+    kind : str, default="component"
+        For the message.
+    known : dict or None, default=None
+        Name to ``"package.module:Name"``; None stands for `COMPONENTS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name.
+
+    Examples
+    --------
+    >>> find("SMOTE").__name__
+    'SMOTE'
+    >>> find("collections:Counter")
+    <class 'collections.Counter'>
+    """
+    known = COMPONENTS if known is None else known
+    place = known.get(name, name)
+    home, colon, attribute = place.partition(":")
+    if not colon:
+        raise unknown(kind, name, [*known, "package.module:Name"])
+    return getattr(import_module(home), attribute)
+
+
+def build(spec: Any, *, guide: Callable[[str], Any], seed: Callable[[str], int]) -> Any:
+    """Turn a value of a suite file into what it stands for, inner tables first.
+
+    Parameters
+    ----------
+    spec : object
+        A plain value, a list, or a table with ``use``, ``make`` or ``guide``; other tables are
+        given as dictionaries.
+    guide : callable
+        Gives the fitted guide of a name.
+    seed : callable
+        Gives the `random_state` for the object that stands under a key.
+
+    Returns
+    -------
+    object
+        What the value stands for.
+    """
+
+    def built(value: Any, path: str) -> Any:
+        if isinstance(value, list):
+            return [built(part, f"{path}[{i}]") for i, part in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        if "use" in value:
+            return find(value["use"])
+        if "guide" in value:
+            return guide(value["guide"], path)
+        parts = {name: built(part, f"{path}.{name}") for name, part in value.items()}
+        return _made(parts, seed(path)) if "make" in value else parts
+
+    return built(spec, "")
+
+
+def _made(parts: dict[str, Any], seed: int) -> Any:
+    maker = find(parts.pop("make"))
+    takes_seed = "random_state" in inspect.signature(maker).parameters
+    defaults = {"random_state": seed} if takes_seed else {}
+    return maker(**{**defaults, **parts})

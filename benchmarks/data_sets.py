@@ -1,0 +1,128 @@
+"""The data sets that suites may name."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.components import find
+
+__all__ = ["DATA_SETS", "TrainTest", "data_hash", "load", "split"]
+
+
+class TrainTest(NamedTuple):
+    """A data set with its own test set; labels are in sorted order wherever they are counted."""
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+def digits(folder: Path | None, *, imbalance_factor: float = 50) -> TrainTest:
+    """Scikit-learn's 8 x 8 digits: half for training, with a long tail, half for the test."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    from ltresample.datasets import make_long_tailed
+
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    halves = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
+    X_train, X_test, y_train, y_test = halves
+    X_train, y_train = make_long_tailed(
+        X_train, y_train, imbalance_factor=imbalance_factor, random_state=0
+    )
+    return TrainTest(X_train, y_train, X_test, y_test)
+
+
+def reuters36(
+    folder: Path | None, *, encoding: str = "binary", vocabulary_size: int = 1000
+) -> TrainTest:
+    """The 36 Reuters topics with at least five test documents, as dense rows of float32."""
+    from ltresample.datasets import fetch_reuters36
+
+    data = fetch_reuters36(path=folder, encoding=encoding, vocabulary_size=vocabulary_size)
+    dense = (data.X_train.toarray(), data.y_train, data.X_test.toarray(), data.y_test)
+    return TrainTest(*dense)
+
+
+DATA_SETS = {maker.__name__: f"{__name__}:{maker.__name__}" for maker in (digits, reuters36)}
+
+
+def load(spec: dict[str, Any], folder: Path | None) -> TrainTest:
+    """Load what a suite's table ``data`` names.
+
+    Parameters
+    ----------
+    spec : dict
+        ``name`` and the options of that data set.
+    folder : Path or None
+        Where its files are; None leaves that to the loader.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    """
+    return _load(tuple(sorted(spec.items())), folder)
+
+
+@lru_cache(maxsize=4)
+def _load(spec: tuple[tuple[str, Any], ...], folder: Path | None) -> TrainTest:
+    options = dict(spec)
+    return find(options.pop("name"), kind="data set", known=DATA_SETS)(folder, **options)
+
+
+def data_hash(data: TrainTest) -> str:
+    """Give a hash of shapes, types and values."""
+    digest = hashlib.sha256()
+    for part in data:
+        part = np.ascontiguousarray(part)
+        digest.update(f"{part.shape}{part.dtype.str}".encode())
+        digest.update(part.tobytes())
+    return digest.hexdigest()[:20]
+
+
+def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out a stratified share; every class keeps at least one sample for training.
+
+    Classes give ``share * N_k`` samples, rounded so that they sum to ``floor(share * N)``: down,
+    then one more where the remainder is largest.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+        Labels.
+    share : float
+        In [0, 1).
+    seed : int
+        Decides which samples of a class, and among equal remainders.
+
+    Returns
+    -------
+    train, validation : ndarray
+        Positions, increasing.
+
+    Examples
+    --------
+    >>> train, validation = split(np.repeat(["a", "b"], [18, 2]), 0.1, seed=0)
+    >>> len(train), len(validation)
+    (18, 2)
+    """
+    rng = np.random.default_rng(seed)
+    _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    exact = share * counts
+    n_held = np.floor(exact + 1e-9).astype(int)
+    n_missing = int(share * len(y) + 1e-9) - n_held.sum()
+    order = np.lexsort((rng.random(len(counts)), -(exact - n_held)))
+    n_held[order[:n_missing]] += 1
+    n_held = np.minimum(n_held, counts - 1)
+    members = [rng.permutation(np.flatnonzero(codes == k)) for k in range(len(counts))]
+    held = np.concatenate([m[:n] for m, n in zip(members, n_held, strict=True)])
+    is_held = np.isin(np.arange(len(y)), held)
+    return np.flatnonzero(~is_held), np.flatnonzero(is_held)

@@ -1,0 +1,86 @@
+"""Where a number comes from: versions, commit, sources, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["commit", "machine", "source_hash", "versions"]
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = (
+    "ltresample",
+    "torch",
+    "scikit-learn",
+    "imbalanced-learn",
+    "skorch",
+    "numpy",
+    "scipy",
+    "pot",
+)
+
+
+@cache
+def versions() -> dict[str, str | None]:
+    """Give the versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def commit() -> dict[str, Any]:
+    """Give the commit of the checkout, and whether sources differ from it; None outside of git."""
+    head = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", "ltresample", "benchmarks/*.py", "*.toml")
+    return {"commit": head, "dirty": None if changed is None else bool(changed)}
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@cache
+def source_hash() -> str:
+    """Give a hash of all Python files of the package and of the benchmarks."""
+    digest = hashlib.sha256()
+    for folder in ("ltresample", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Describe the machine and the threads that a run may use."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+@cache
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,232 @@
+"""Suite files: which rows, under which protocol, in which variants."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.components import unknown
+
+__all__ = ["Run", "Suite", "load_suite", "merged", "suite_names"]
+
+FOLDER = Path(__file__).parent / "suites"
+TOP_LEVEL = {"title", "notes", "extends", "include", "references", "protocol", "variants", "rows"}
+TOP_LEVEL |= {"paper"}
+PROTOCOL = {"data", "validation", "seeds", "threads", "classifier", "sampler", "wrap"}
+PROTOCOL |= {"parts", "guides"}
+ROW = {"name", "note", "paper_row", "only", "variants"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of a table: a row in a variant, with everything resolved, for one or more seeds."""
+
+    variant: str
+    row: str
+    spec: dict[str, Any]
+    paper_row: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite file says.
+
+    Attributes
+    ----------
+    name, title, notes : str
+        Name of the file, heading and text of the tables.
+    n_seeds : int
+        Seeds 0 .. n_seeds - 1.
+    runs : list of Run
+        All rows of all variants.
+    references : list of str
+        Rows that the others are compared with.
+    paper : dict
+        Which of the paper's columns stand beside ours; empty for none.
+    """
+
+    name: str
+    title: str
+    notes: str
+    n_seeds: int
+    runs: list[Run]
+    references: list[str] = field(default_factory=list)
+    paper: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the variants, in order."""
+        return list(dict.fromkeys(run.variant for run in self.runs))
+
+    @property
+    def rows(self) -> list[str]:
+        """Names of the rows, in order."""
+        return list(dict.fromkeys(run.row for run in self.runs))
+
+    def chosen(self, *, rows: list[str] = (), variants: list[str] = ()) -> list[Run]:
+        """Give the runs of some rows and variants; an empty list stands for all.
+
+        Raises
+        ------
+        ValueError
+            If there is no such row or variant.
+        """
+        for kind, names, known in (("row", rows, self.rows), ("variant", variants, self.variants)):
+            for name in names:
+                if name not in known:
+                    raise unknown(f"{kind} in suite {self.name!r}:", name, known)
+        return [
+            run
+            for run in self.runs
+            if run.row in (rows or self.rows) and run.variant in (variants or self.variants)
+        ]
+
+
+def suite_names() -> list[str]:
+    """Give the names of the suites in this package."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite.
+
+    Parameters
+    ----------
+    name : str
+        Name of a suite of this package, or path of a file that ends in ``.toml``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such suite, or the file has unknown or missing keys.
+    """
+    content = _read(name)
+    protocol = {"validation": 0.1, "seeds": 1, "threads": 1, **content.get("protocol", {})}
+    return Suite(
+        name=Path(name).stem,
+        title=content.get("title", Path(name).stem),
+        notes=content.get("notes", ""),
+        n_seeds=protocol.pop("seeds"),
+        runs=list(_runs(content, protocol)),
+        references=content.get("references", []),
+        paper=content.get("paper", {}),
+    )
+
+
+def _read(name: str) -> dict[str, Any]:
+    """Read a file and what it extends; of that, only the included rows."""
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not path.exists():
+        raise unknown("suite", name, [*suite_names(), "path/to/file.toml"])
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    _check(content, path)
+    if "extends" not in content:
+        return content
+    base = _read(content["extends"])
+    known = [row["name"] for row in base["rows"]]
+    for wanted in content.get("include", []):
+        if wanted not in known:
+            raise unknown(f"row in suite {content['extends']!r}:", wanted, known)
+    inherited = [row for row in base["rows"] if row["name"] in content.get("include", [])]
+    rows = [*inherited, *content.get("rows", [])]
+    kept = {key: base[key] for key in ("protocol", "variants") if key in base}
+    return {**merged(kept, content), "rows": rows}
+
+
+def _check(content: dict[str, Any], path: Path) -> None:
+    named = [("", content, TOP_LEVEL), ("protocol", content.get("protocol", {}), PROTOCOL)]
+    named += [(f"variants.{n}", v, PROTOCOL) for n, v in content.get("variants", {}).items()]
+    named += [("rows", row, ROW | PROTOCOL) for row in content.get("rows", [])]
+    for place, table, known in named:
+        for key in table:
+            if key not in known:
+                raise unknown(f"key in {path.name}{place and f', {place}'}:", key, known)
+    if not content.get("rows") and not content.get("include"):
+        raise ValueError(f"{path.name} must have rows. Got none. Add a table [[rows]] for each.")
+    for row in content.get("rows", []):
+        if "name" not in row:
+            raise ValueError(f"Each row of {path.name} must have a name. Got {row!r}.")
+
+
+def _runs(content: dict[str, Any], protocol: dict[str, Any]) -> Iterator[Run]:
+    for variant, overrides in content.get("variants", {"default": {}}).items():
+        common = merged(protocol, overrides)
+        for row in content["rows"]:
+            if variant not in row.get("only", [variant]):
+                continue
+            own = {key: value for key, value in row.items() if key not in ROW}
+            own = merged(own, row.get("variants", {}).get(variant, {}))
+            yield Run(
+                variant=variant,
+                row=row["name"],
+                spec=_resolved(common, merged(common, own)),
+                paper_row=row.get("paper_row", row["name"]),
+                note=row.get("note", ""),
+            )
+
+
+def _resolved(common: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Put parts in their places, and keep the guides that are used."""
+    settings = dict(settings)
+    parts, guides = settings.pop("parts", {}), settings.pop("guides", {})
+    spec = _expanded(settings, parts)
+    used = {name: guides[name] for name in _guide_names(spec, guides)}
+    base = _expanded({"classifier": common.get("classifier", {})}, parts)
+    filled = {name: merged(base, _expanded(guide, parts)) for name, guide in used.items()}
+    return {**spec, **({"guides": filled} if filled else {})}
+
+
+def _expanded(value: Any, parts: dict[str, Any]) -> Any:
+    """Replace ``{ part = "name", ... }`` by that part with the other keys over it."""
+    if isinstance(value, list):
+        return [_expanded(item, parts) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "part" in value:
+        own = {key: item for key, item in value.items() if key != "part"}
+        if value["part"] not in parts:
+            raise unknown("part", value["part"], parts)
+        value = merged(parts[value["part"]], own)
+    return {key: _expanded(item, parts) for key, item in value.items()}
+
+
+def _guide_names(value: Any, guides: dict[str, Any]) -> list[str]:
+    if isinstance(value, list):
+        return sorted({name for item in value for name in _guide_names(item, guides)})
+    if not isinstance(value, dict):
+        return []
+    if "guide" in value:
+        if value["guide"] not in guides:
+            raise unknown("guide", value["guide"], guides)
+        return [value["guide"]]
+    return _guide_names(list(value.values()), guides)
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay one table over another: tables key by key, all else replaces.
+
+    A table that names another class (``make``, ``use`` or ``part``) replaces the whole table, as
+    the parameters below it belong to that other class.
+
+    Examples
+    --------
+    >>> merged({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"y": 3}})
+    {'a': {'x': 1, 'y': 3}, 'b': 1}
+    >>> merged({"a": {"make": "SMOTE", "k_neighbors": 2}}, {"a": {"make": "ADASYN"}})
+    {'a': {'make': 'ADASYN'}}
+    """
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        joins = isinstance(old, dict) and isinstance(value, dict) and not _names_another(old, value)
+        result[key] = merged(old, value) if joins else value
+    return result
+
+
+def _names_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    words = ("make", "use", "part", "guide", "name")
+    return any(word in new and new[word] != old.get(word) for word in words)

@@ -1,0 +1,309 @@
+"""One run: hold out a validation part, train, score the test documents, make a record."""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+import warnings
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+from benchmarks.components import build, find
+from benchmarks.data_sets import TrainTest, data_hash, load, split
+from benchmarks.provenance import commit, machine, source_hash, versions
+from benchmarks.records import run_key
+from ltresample.metrics import LongTailReport
+
+__all__ = ["Monitor", "Task", "correct_documents", "run_trial"]
+
+ARRAYS = ("labels", "class_counts", "n_test", "recall")
+HISTORY = {
+    "train_loss": "train_loss",
+    "acceptance": "acceptance_rate",
+    "share_synthesized": "synthetic_share",
+}
+
+
+class Task(NamedTuple):
+    """What a worker process is given."""
+
+    suite: str
+    variant: str
+    row: str
+    spec: dict[str, Any]
+    seed: int
+    folder: Path | None
+
+
+class Parts(NamedTuple):
+    """The data of one run."""
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_validation: np.ndarray
+    y_validation: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+    @classmethod
+    def of(cls, data: TrainTest, share: float, seed: int) -> Parts:
+        """Hold out the validation part."""
+        train, held = split(data.y_train, share, seed)
+        X, y = data.X_train, data.y_train
+        return cls(X[train], y[train], X[held], y[held], data.X_test, data.y_test)
+
+    def report(self, y_true: np.ndarray, y_pred: np.ndarray) -> LongTailReport:
+        """Score predictions."""
+        return LongTailReport.from_predictions(y_true, y_pred, y_train=self.y_train)
+
+
+class Monitor(Callback):
+    """Score the validation part after every epoch; keep the test predictions of the best epoch.
+
+    The best epoch is the one with the highest bACC on the validation part, of equals the last. The
+    test part has no say.
+
+    Parameters
+    ----------
+    parts : Parts
+        The data.
+    """
+
+    def __init__(self, parts: Parts):
+        self.parts = parts
+        self.curve: list[float] = []
+        self.best_epoch = -1
+        self.best_predictions: np.ndarray | None = None
+        self.seconds = 0.0
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Score one epoch."""
+        start = time.perf_counter()
+        score = self.score(net)
+        if not self.curve or score >= max(self.curve):
+            self.best_epoch = len(self.curve)
+            self.best_predictions = net.predict(self.parts.X_test)
+        self.curve.append(score)
+        self.seconds += time.perf_counter() - start
+
+    def score(self, classifier: Any) -> float:
+        """Give bACC on the validation part, NaN if there is none."""
+        if not len(self.parts.y_validation):
+            return math.nan
+        predicted = classifier.predict(self.parts.X_validation)
+        return self.parts.report(self.parts.y_validation, predicted).balanced_accuracy
+
+
+class Clock:
+    """Seconds by the name of what was done."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, work: Callable[[], Any]) -> Any:
+        """Do some work and add its time."""
+        start = time.perf_counter()
+        result = work()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        return result
+
+
+def run_trial(task: Task) -> dict[str, Any]:
+    """Do one run.
+
+    Parameters
+    ----------
+    task : Task
+        What to run.
+
+    Returns
+    -------
+    dict
+        The record, plain JSON values.
+    """
+    torch.set_num_threads(task.spec["threads"])
+    data = load(task.spec["data"], task.folder)
+    key = run_key(task.spec, task.seed, data_hash(data))
+    parts = Parts.of(data, task.spec["validation"], task.seed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outcome = _trained(task.spec, task.seed, parts)
+    told = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
+    return {
+        "key": key,
+        **{name: getattr(task, name) for name in ("suite", "variant", "row", "seed", "spec")},
+        "data_sha256": data_hash(data),
+        **outcome,
+        "warnings": list(told)[:10],
+        "versions": versions(),
+        **commit(),
+        "source_sha256": source_hash(),
+        "machine": machine(task.spec["threads"]),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
+    """Train as the spec says, and score."""
+    clock, monitor = Clock(), Monitor(parts)
+
+    def guide(name: str, path: str) -> Any:
+        child = _child(seed, f"guide{path}")
+        return clock.timed("guides", lambda: _fitted_guide(spec["guides"][name], child, parts))
+
+    def made(settings: dict[str, Any], name: str) -> Any:
+        return build(settings, guide=guide, seed=lambda path: _child(seed, name + path))
+
+    X, y, sampler = parts.X_train, parts.y_train, None
+    if "sampler" in spec:
+        sampler = made(spec["sampler"], "sampler")
+        X, y = clock.timed("sampling", lambda: sampler.fit_resample(X, y))
+    classifier = made(spec["classifier"], "classifier")
+    if "wrap" in spec:
+        classifier = made({**spec["wrap"], "estimator": _untold(classifier)}, "wrap")
+    else:
+        _listened(classifier, monitor)
+    clock.timed("training", lambda: classifier.fit(X, y))
+    clock.seconds["training"] -= monitor.seconds
+    clock.seconds["scoring"] = monitor.seconds
+    return {
+        "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
+        **_scores(classifier, monitor, parts),
+        **_synthesis(classifier, sampler),
+    }
+
+
+def _child(seed: int, path: str) -> int:
+    """Give the seed that belongs to a place in the spec; the same in every row."""
+    sequence = np.random.SeedSequence([seed, zlib.crc32(path.encode())])
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts) -> Any:
+    """Fit a guide on the training part; of a net give the module, which survives cloning."""
+    classifier = build(
+        spec["classifier"],
+        guide=lambda name, path: find(name, kind="guide of a guide", known={}),
+        seed=lambda path: _child(seed, path),
+    )
+    classifier = _untold(classifier).fit(parts.X_train, parts.y_train)
+    return getattr(classifier, "module_", classifier)
+
+
+def _untold(classifier: Any) -> Any:
+    """Switch the classifier's own validation split and printing off: the runner has its own."""
+    known = classifier.get_params(deep=False)
+    off = {"train_split": None, "verbose": 0}
+    return classifier.set_params(**{name: off[name] for name in off if name in known})
+
+
+def _listened(classifier: Any, monitor: Monitor) -> None:
+    """Let the monitor hear of epochs, where there are any."""
+    if "callbacks" in _untold(classifier).get_params(deep=False):
+        own = classifier.callbacks or []
+        classifier.set_params(callbacks=[*own, ("benchmark", monitor)])
+
+
+def _scores(classifier: Any, monitor: Monitor, parts: Parts) -> dict[str, Any]:
+    """Score the last epoch, and the best by validation where there were epochs."""
+    score = monitor.curve[-1] if monitor.curve else monitor.score(classifier)
+    last = parts.report(parts.y_test, classifier.predict(parts.X_test))
+    best = None
+    if monitor.curve:
+        predicted = monitor.best_predictions
+        best = {
+            "epoch": monitor.best_epoch,
+            "validation_bacc": _plain(monitor.curve[monitor.best_epoch]),
+            **_scored(parts.report(parts.y_test, predicted), parts.y_test, predicted),
+        }
+    predicted = classifier.predict(parts.X_test)
+    return {
+        "n_train": len(parts.y_train),
+        "n_validation": len(parts.y_validation),
+        "labels": last.labels.tolist(),
+        "class_counts": last.class_counts.tolist(),
+        "n_test": last.n_test.tolist(),
+        "last": {
+            "epoch": len(monitor.curve) - 1 if monitor.curve else None,
+            "validation_bacc": _plain(score),
+            **_scored(last, parts.y_test, predicted),
+        },
+        "best": best,
+        "curve": {
+            "validation_bacc": [_plain(value) for value in monitor.curve],
+            **_history(classifier),
+        },
+    }
+
+
+def _scored(report: LongTailReport, y_test: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    values = {k: _plain(v) for k, v in report.to_dict().items() if k not in ARRAYS}
+    order = np.argsort(y_test, kind="stable")
+    bits = np.packbits((np.asarray(predicted) == y_test)[order])
+    return {
+        "scores": values,
+        "recall": [_plain(value) for value in report.recall],
+        "correct": base64.b64encode(bits.tobytes()).decode(),
+    }
+
+
+def correct_documents(scored: dict[str, Any], n_test: list[int]) -> np.ndarray:
+    """Unpack which test documents were recognised.
+
+    Parameters
+    ----------
+    scored : dict
+        ``last`` or ``best`` of a record.
+    n_test : list of int
+        Test documents per class, of the same record.
+
+    Returns
+    -------
+    ndarray of bool, shape (sum(n_test),)
+        Class by class in the order of ``labels``, within a class in the order of the data.
+    """
+    bits = np.frombuffer(base64.b64decode(scored["correct"]), dtype=np.uint8)
+    return np.unpackbits(bits)[: sum(n_test)].astype(bool)
+
+
+def _plain(value: Any) -> Any:
+    """Round floats for JSON, which has no NaN."""
+    if isinstance(value, float | np.floating):
+        return None if math.isnan(value) else round(float(value), 6)
+    return value
+
+
+def _history(classifier: Any) -> dict[str, list]:
+    """Give what the classifier noted after each epoch."""
+    epochs = list(getattr(classifier, "history", None) or [])
+    return {
+        name: [_plain(epoch[column]) for epoch in epochs]
+        for name, column in HISTORY.items()
+        if epochs and column in epochs[-1]
+    }
+
+
+def _synthesis(classifier: Any, sampler: Any) -> dict[str, Any]:
+    """Say which share of candidates was accepted and which share of samples was synthetic."""
+    if getattr(sampler, "is_synthetic_", None) is not None:
+        rates = list(sampler.acceptance_rate_.values())
+        return {
+            "acceptance": _plain(float(np.mean(rates))) if rates else None,
+            "share_synthesized": _plain(float(sampler.is_synthetic_.mean())),
+        }
+    curves = _history(classifier)
+    return {name: _late_mean(curves.get(name, [])) for name in ("acceptance", "share_synthesized")}
+
+
+def _late_mean(curve: list[float | None]) -> float | None:
+    """Average over the epochs in which there was something to report."""
+    told = [value for value in curve if value is not None]
+    return _plain(float(np.mean(told))) if told else None

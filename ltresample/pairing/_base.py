@@ -1,0 +1,97 @@
+"""What a pairing is, and what all of them share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Pairing", "Side", "checked_affinity", "drawn_column", "without_diagonal"]
+
+
+class Side(NamedTuple):
+    """One of the two batches, as a pairing sees it."""
+
+    y: Tensor  # (n,) class index
+    features: Tensor | None = None  # (n, d), of the network that is trained or guides
+
+
+class Pairing(Protocol):
+    """A way to choose a background for each foreground."""
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether both sides must have features."""
+
+    @property
+    def needs_affinity(self) -> bool:
+        """Whether a class affinity must be given."""
+
+    def pair(
+        self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
+    ) -> Tensor:
+        """Give the position of a background (n,) for each of n foregrounds.
+
+        ``u`` (n,) holds uniform numbers in [0, 1), all the randomness there is.
+        """
+
+
+def checked_affinity(class_affinity, n_classes: int) -> Tensor:
+    """Check a class affinity that a user gave, and give it as a tensor.
+
+    Parameters
+    ----------
+    class_affinity : array-like of shape (K, K)
+        Row-normalised confusion matrix: entry (i, j) is the share of class i that is taken for j.
+    n_classes : int
+        K.
+
+    Returns
+    -------
+    Tensor of shape (K, K)
+        Double precision.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, or an entry is not finite or outside [0, 1].
+
+    Examples
+    --------
+    >>> checked_affinity([[0.9, 0.1], [0.2, 0.8]], 2)
+    tensor([[0.9000, 0.1000],
+            [0.2000, 0.8000]], dtype=torch.float64)
+    """
+    affinity = torch.as_tensor(class_affinity, dtype=torch.float64).detach()
+    if affinity.shape != (n_classes, n_classes):
+        raise ValueError(
+            f"class_affinity must have shape ({n_classes}, {n_classes}), one row and one column "
+            f"per class. Got shape {tuple(affinity.shape)}. Order it by the sorted labels."
+        )
+    if not bool(torch.isfinite(affinity).all()):
+        i, j = (~torch.isfinite(affinity)).nonzero()[0].tolist()
+        raise ValueError(
+            f"class_affinity must be finite. Got {float(affinity[i, j])} at row {i}, column {j}. A "
+            "class without held-out samples gives 0 / 0: fill its row with 0."
+        )
+    low, high = float(affinity.min()), float(affinity.max())
+    if low < 0 or high > 1 + 1e-6:
+        raise ValueError(
+            f"class_affinity must hold shares in [0, 1]. Got entries from {low:g} to {high:g}. "
+            "Divide each row of counts by its sum, as confusion_matrix(..., normalize='true') does."
+        )
+    return affinity
+
+
+def without_diagonal(class_affinity: Tensor) -> Tensor:
+    """Give a copy with zeros on the diagonal; rows are not normalised anew."""
+    return class_affinity - torch.diag(class_affinity.diagonal())
+
+
+def drawn_column(weights: Tensor, u: Tensor) -> Tensor:
+    """Draw one column per row in proportion to weights (n, m), from uniform numbers (n,)."""
+    total = weights.cumsum(1)
+    mass = u.to(total)[:, None] * total[:, -1:]
+    # u < 1, so that the mass is below the total and a column of weight 0 is never hit
+    return torch.searchsorted(total, mass, right=True)[:, 0].clamp(max=weights.shape[1] - 1)

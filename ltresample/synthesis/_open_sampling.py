@@ -1,0 +1,311 @@
+"""Open-sampling: open-set samples with labels that fill up the class prior.
+
+Wei, Tao, Xie, Feng and An, "Open-Sampling: Exploring Out-of-Distribution Data for Re-balancing
+Long-tailed Datasets", ICML 2022, arXiv 2206.08802.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ltresample._random import Seed
+from ltresample.class_counts import class_prior, class_weights, complementary_distribution
+from ltresample.losses import cross_entropy
+from ltresample.synthesis._base import Batch, LossTerm, Pool, index_of
+from ltresample.synthesis._open_set_rows import RowStream
+
+__all__ = [
+    "LABEL_DISTRIBUTIONS",
+    "OpenDraw",
+    "OpenSampling",
+    "PlainCrossEntropy",
+    "balancing_size",
+    "exact_counts",
+    "label_distribution",
+]
+
+
+def _minimum(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
+    return complementary_distribution(counts, alpha=float(class_prior(counts).max()))
+
+
+def _class_balanced(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
+    weights = class_weights(counts, "effective", beta=beta)
+    return weights / weights.sum()
+
+
+_KINDS = {
+    "complementary": lambda counts, beta: complementary_distribution(counts),
+    "minimum": _minimum,
+    "uniform": lambda counts, beta: complementary_distribution(counts, alpha=np.inf),
+    "original": lambda counts, beta: class_prior(counts),
+    "class_balanced": _class_balanced,
+}
+LABEL_DISTRIBUTIONS = tuple(_KINDS)
+
+
+def label_distribution(
+    class_counts: ArrayLike,
+    kind: str = "complementary",
+    *,
+    alpha: float | None = None,
+    beta: float = 0.9999,
+) -> NDArray[np.float64]:
+    """Give the distribution Gamma from which open-set samples get their labels.
+
+    Parameters
+    ----------
+    class_counts : array-like of shape (n_classes,)
+        N_k, training samples per class.
+    kind : {"complementary", "minimum", "uniform", "original", "class_balanced"}, \
+            default="complementary"
+        ``(alpha - N_k / N) / (K alpha - 1)``; the same with the smallest alpha, which leaves the
+        largest class out; all classes alike; the class prior; in proportion to ``1 / E_k`` with the
+        effective number ``E_k = (1 - beta^N_k) / (1 - beta)``.
+    alpha : float or None, default=None
+        For "complementary", at least the largest prior. None: largest plus smallest prior.
+    beta : float, default=0.9999
+        For "class_balanced", in [0, 1].
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+        Probabilities with sum 1.
+
+    Raises
+    ------
+    ValueError
+        If `kind` is unknown, `alpha` is given for another kind than "complementary" or is below
+        the largest prior, or the counts are out of their range.
+
+    References
+    ----------
+    .. [1] Wei et al., ICML 2022, arXiv:2206.08802: Proposition 1 and Figure 1.
+
+    Examples
+    --------
+    >>> label_distribution([6, 3, 1]).round(3)
+    array([0.091, 0.364, 0.545])
+    >>> label_distribution([6, 3, 1], "minimum")
+    array([0.   , 0.375, 0.625])
+    """
+    if kind not in _KINDS:
+        allowed = ", ".join(repr(word) for word in _KINDS)
+        raise ValueError(f"labels must be one of {allowed}. Got labels={kind!r}.")
+    if alpha is None:
+        return _KINDS[kind](class_counts, beta)
+    if kind != "complementary":
+        raise ValueError(
+            f"alpha belongs to labels='complementary'. Got alpha={alpha!r} and labels={kind!r}. "
+            "Leave one of them out."
+        )
+    return complementary_distribution(class_counts, alpha=alpha)
+
+
+def balancing_size(class_counts: ArrayLike, alpha: float | None = None) -> int:
+    """Give M* = N (K alpha - 1): with so many labels from Gamma all classes end at N alpha.
+
+    Parameters
+    ----------
+    class_counts : array-like of shape (n_classes,)
+        N_k, training samples per class.
+    alpha : float or None, default=None
+        At least the largest prior, finite. None: largest plus smallest prior, so that classes end
+        at N_max + N_min.
+
+    Returns
+    -------
+    int
+        M*, rounded.
+
+    Examples
+    --------
+    >>> balancing_size([6, 3, 1])  # 1, 4 and 6 more: each class ends at 7
+    11
+    """
+    prior = class_prior(class_counts)
+    alpha = prior.max() + prior.min() if alpha is None else alpha
+    return max(0, round(float(np.sum(class_counts)) * (len(prior) * alpha - 1)))
+
+
+def exact_counts(n: int, distribution: ArrayLike) -> NDArray[np.int64]:
+    """Share n labels out as the distribution says, by largest remainder; of equals, the first.
+
+    Parameters
+    ----------
+    n : int
+        Number of labels, at least 0.
+    distribution : array-like of shape (n_classes,)
+        Probabilities with sum 1.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), int64
+        Counts with sum n, each within one of ``n * distribution``.
+
+    Examples
+    --------
+    >>> exact_counts(10, [0.55, 0.25, 0.2])
+    array([6, 2, 2])
+    """
+    # nine digits: sums of rounded numbers must not decide between equal remainders
+    quota = np.round(n * np.asarray(distribution, dtype=np.float64), 9)
+    counts = np.floor(quota).astype(np.int64)
+    order = np.argsort(-(quota - counts), kind="stable")
+    counts[order[: n - counts.sum()]] += 1
+    return counts
+
+
+@dataclass(frozen=True)
+class PlainCrossEntropy:
+    """Cross-entropy of each row, whatever the criterion of the training is.
+
+    Parameters
+    ----------
+    logit_scale : float, default=1.0
+        Factor on the logits; the scale of a cosine head, whose logits lie in [-1, 1].
+    """
+
+    logit_scale: float = 1.0
+
+    def __call__(
+        self,
+        logits: Tensor,
+        y: Tensor,
+        *,
+        weight: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+        reduction: str = "mean",
+    ) -> Tensor:
+        """Give the mean over rows; see `ltresample.losses.cross_entropy`."""
+        return cross_entropy(
+            self.logit_scale * logits,
+            y,
+            weight=weight,
+            sample_weight=sample_weight,
+            reduction=reduction,
+        )
+
+
+class OpenDraw(NamedTuple):
+    """All random choices for m open-set samples."""
+
+    index: Tensor | None  # (m,) rows of the auxiliary pool; None: the next rows of a stream
+    y: Tensor  # (m,) labels
+
+
+@dataclass(frozen=True)
+class OpenSampling:
+    """Add open-set samples with random labels to a mini-batch, as a loss term of their own.
+
+    With n real and m open-set rows in one forward pass,
+
+    ``L = 1/n sum l(f(x), y) + eta/m sum omega_y~ CE(f(x~), y~)``, y~ ~ Gamma, omega = K Gamma
+
+    (Eq. 5). The labels are drawn anew in every step. Averaged over them, row by row, the second
+    term is ``eta * K sum_j Gamma_j^2 * CE(f(x~), q)`` with ``q_j = Gamma_j^2 / sum Gamma^2``, which
+    `soft` takes in its place.
+
+    Parameters
+    ----------
+    distribution : ndarray of shape (n_classes,)
+        Gamma.
+    eta : float, default=1.0
+        Strength of the term, at least 0.
+    n_aux : int or None, default=None
+        m, open-set rows for each mini-batch. None: as many as there are real ones.
+    soft : bool, default=False
+        Expected labels instead of drawn ones.
+    normalize : {"rows", "weights"}, default="rows"
+        What the sum is divided by: the number of rows (Eq. 5), or the sum of their weights, as the
+        published code has it, which is smaller by K sum Gamma^2 in expectation.
+    fixed : Seed or None, default=None
+        Root of labels that stay with their sample (an ablation of the paper). None: drawn anew.
+    logit_scale : float, default=1.0
+        Scale of the logits of a cosine head.
+    """
+
+    distribution: NDArray[np.float64]
+    eta: float = 1.0
+    n_aux: int | None = None
+    soft: bool = False
+    normalize: str = "rows"
+    fixed: Seed | None = None
+    logit_scale: float = 1.0
+
+    @property
+    def class_weight(self) -> NDArray[np.float64]:
+        """Omega = K Gamma, (K,)."""
+        return len(self.distribution) * self.distribution
+
+    @property
+    def soft_target(self) -> NDArray[np.float64]:
+        """Expected label q, (K,), in proportion to Gamma^2."""
+        square = self.distribution**2
+        return square / square.sum()
+
+    def coefficient(self, y: NDArray | Tensor) -> float:
+        """Give what the mean over rows of the weighted losses of labels `y` is multiplied by."""
+        mean_weight = float(self.class_weight @ self.distribution)  # E omega = K sum Gamma^2
+        if self.soft:
+            return self.eta * mean_weight if self.normalize == "rows" else self.eta
+        if self.normalize == "rows" or not len(y):
+            return self.eta
+        return self.eta / float(self.class_weight[np.asarray(y)].mean())
+
+    def draw(self, pool: Pool, m: int, seed: Seed) -> OpenDraw:
+        """Choose m rows of the auxiliary pool and their labels."""
+        index = None
+        if not isinstance(pool.aux_x, RowStream):
+            index = torch.randint(len(pool.aux_x), (m,), generator=seed.child("rows").torch())
+        return OpenDraw(index, index_of(self._labels(index, m, seed), pool.y.device))
+
+    def _labels(self, index: Tensor | None, m: int, seed: Seed) -> NDArray[np.int64]:
+        if self.fixed is None:
+            u = seed.child("labels").numpy().random(m)
+        elif index is None:
+            raise ValueError(
+                "Labels that stay with their sample need samples that can be told apart. Got a "
+                "loader, which may give them in any order. Pass an array or a map-style Dataset, "
+                "or have labels drawn anew."
+            )
+        else:
+            u = _uniform_of(index.numpy(), self.fixed.integer())
+        cumulative = np.cumsum(self.distribution)
+        return np.searchsorted(cumulative, u * cumulative[-1], side="right")
+
+    def term(self, y: Tensor, *, start: int) -> LossTerm:
+        """Give the loss term of m rows that stand from `start` on in the batch."""
+        rows, criterion = slice(start, start + len(y)), PlainCrossEntropy(self.logit_scale)
+        coef = self.coefficient(y.cpu())
+        if self.soft:
+            q = torch.as_tensor(self.soft_target, dtype=torch.float32, device=y.device)
+            return LossTerm(rows, q.expand(len(y), -1), coef, criterion=criterion)
+        omega = torch.as_tensor(self.class_weight, dtype=torch.float32, device=y.device)
+        return LossTerm(rows, y, coef, class_weight=omega, criterion=criterion)
+
+    def rewrite(self, pool: Pool, seed: Seed, f=None) -> Batch:
+        """Put m open-set rows behind the mini-batch, for one forward pass over both."""
+        n = len(pool.y)
+        m = n if self.n_aux is None else self.n_aux
+        draw = self.draw(pool, m, seed)
+        own = pool.x.take(torch.arange(n, device=pool.y.device))
+        aux = pool.aux_x.read(m) if draw.index is None else pool.aux_x.take(draw.index)
+        x = torch.cat([own, aux.to(own)])
+        return Batch(x, [LossTerm(slice(0, n), pool.y), self.term(draw.y, start=n)], m, m)
+
+
+def _uniform_of(index: NDArray[np.int64], key: int) -> NDArray[np.float64]:
+    """Give each position a number in [0, 1) that depends on it and the key (SplitMix64)."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(key) + index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(11)) / float(2**53)

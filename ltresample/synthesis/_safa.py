@@ -1,0 +1,348 @@
+"""SAFA: tail features moved along what the head has learnt (Hong, Zhang, Sun and Yan, ECCV 2022).
+
+Works on a batch of features x of one layer, maps (B, C, H, W) or vectors (B, C). Differences of two
+samples of a head class become a delta that says nothing about the class, E; the delta is fitted to
+one tail sample, D, and moves it, G; a fourth network, Q, tells whether two features are of one class.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ltresample._random import Seed
+from ltresample.models import initialize, uninitialized
+
+__all__ = [
+    "Augmented",
+    "SafaDraw",
+    "SafaNetworks",
+    "SafaSettings",
+    "augment_tail",
+    "draw_same_class_pairs",
+    "head_classes",
+]
+
+_SPREAD_EPS = 1e-5  # of the ratios of Eq. 7
+
+
+class SafaSettings(NamedTuple):
+    """Weights of the four losses, 0 leaves a loss out, and how the paper's open points are read."""
+
+    reconstruction_weight: float = 100.0  # lambda_1
+    tail_spread_weight: float = 0.01  # lambda_2
+    head_spread_weight: float = 0.01  # lambda_3; the paper prints 1e2
+    contrast_weight: float = 0.1  # lambda_4
+    mean_square: bool = True  # L_r: mean of squared errors; False: mean of Euclidean norms
+    literal_spread: bool = False  # L_ms^h: Eq. 7 as printed; False: two deltas on one tail feature
+    consistent_sign: bool = False  # Delta^ from F_t - F~_t, as Delta; False: the paper's F~_t - F_t
+    end_to_end: bool = False  # gradients of the four losses reach the network that is trained
+    augmented_per_pair: float = 1.0  # augmented features for each head pair
+
+
+class SafaDraw(NamedTuple):
+    """All random choices for p augmented features, as positions in the batch."""
+
+    head: Tensor  # (p, 2) F_h^i and F_h^j
+    tail: Tensor  # (p, 2) F_t^i, which is augmented, and F_t^j of its class
+    other: Tensor  # (p,) the augmented row whose F_t^j is this row's F_t^i; itself: there is none
+    contrast: Tensor  # (s // 2, 2) positions in the batch followed by the p augmented rows
+
+    def to(self, device: torch.device) -> SafaDraw:
+        """Move the draw to a device."""
+        return SafaDraw(*(part.to(device) for part in self))
+
+
+class Augmented(NamedTuple):
+    """What became of a draw."""
+
+    x: Tensor  # (p, C, ...)
+    y: Tensor  # (p,)
+    losses: dict[str, Tensor]  # "reconstruction", "tail_spread", "head_spread", "contrast"
+    loss: Tensor  # their weighted sum
+
+
+def head_classes(class_counts: Tensor, head_ratio: float = 0.2) -> Tensor:
+    """Choose the head: the first gamma K classes by decreasing count, at least one, not all.
+
+    Parameters
+    ----------
+    class_counts : Tensor of shape (K,)
+        Training samples per class; classes without samples are neither.
+    head_ratio : float, default=0.2
+        gamma, in (0, 1).
+
+    Returns
+    -------
+    Tensor of shape (K,), bool
+        True for head classes. Of equal counts the lower class index comes first.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes with samples, or no head class has two samples.
+
+    Examples
+    --------
+    >>> head_classes(torch.tensor([3, 50, 20, 9]))
+    tensor([False,  True, False, False])
+    """
+    n_present = int((class_counts > 0).sum())
+    if n_present < 2:
+        raise ValueError(
+            "SAFA needs at least one head class and one tail class. Got "
+            f"{n_present} class(es) with samples, class_counts={class_counts.tolist()}."
+        )
+    n_head = min(max(1, round(head_ratio * n_present)), n_present - 1)
+    order = class_counts.argsort(descending=True, stable=True)
+    if class_counts[order[0]] < 2:
+        raise ValueError(
+            "SAFA learns from pairs of samples of a head class, and no class has two samples. Got "
+            f"class_counts={class_counts.tolist()}."
+        )
+    chosen = torch.zeros_like(class_counts, dtype=torch.bool)
+    chosen[order[:n_head]] = True
+    return chosen
+
+
+def draw_same_class_pairs(
+    y: Tensor, is_head: Tensor, seed: Seed, *, augmented_per_pair: float = 1.0
+) -> SafaDraw:
+    """Cut a batch into pairs of one class, and let head pairs meet tail pairs.
+
+    Each sample is in at most one pair; a tail sample that is alone in the batch is paired with
+    itself. Head pairs come in twos, and two of them meet the same tail pair (t, t'), the first to
+    move t, the second to move t'; so the four features that both losses of Eq. 7 compare are made
+    once. Tail pairs are taken in turn.
+
+    Parameters
+    ----------
+    y : Tensor of shape (B,)
+        Class indices of the batch.
+    is_head : Tensor of shape (K,), bool
+        Head classes.
+    seed : Seed
+        Belongs to this step.
+    augmented_per_pair : float, default=1.0
+        Augmented features per head pair, above 0; at least two are made.
+
+    Returns
+    -------
+    SafaDraw
+        On the CPU; of length 0 where there is no head pair or no tail sample.
+
+    Examples
+    --------
+    >>> draw = draw_same_class_pairs(torch.tensor([0, 0, 0, 0, 1]), torch.tensor([True, False]), Seed(0))
+    >>> draw.tail.tolist()
+    [[4, 4], [4, 4]]
+    """
+    y, is_head, generator = y.cpu(), is_head.cpu(), seed.torch()
+    first, second = _class_pairs(y, generator)
+    of_head = is_head[y[first]]
+    head = torch.stack([first, second], 1)[of_head & (first != second)]
+    tail = torch.stack([first, second], 1)[~of_head]
+    if not len(head) or not len(tail):
+        nothing = torch.empty(0, 2, dtype=torch.int64)
+        return SafaDraw(nothing, nothing, nothing[:, 0], nothing)
+    head = head[torch.randperm(len(head), generator=generator)]
+    tail = tail[torch.randperm(len(tail), generator=generator)]
+    p = max(2, round(augmented_per_pair * len(head)))  # batch statistics need two rows
+    row = torch.arange(p)
+    met = tail[(row // 2) % len(tail)]
+    shuffled = torch.randperm(len(y) + p, generator=generator)
+    return SafaDraw(
+        head=head[row % len(head)],
+        tail=torch.where((row % 2 == 0)[:, None], met, met.flip(1)),
+        other=torch.where(row ^ 1 < p, row ^ 1, row),
+        contrast=shuffled[: len(shuffled) // 2 * 2].view(-1, 2),
+    )
+
+
+def _class_pairs(y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Pair the samples of each class at random; one that is left over is paired with itself."""
+    order = torch.randperm(len(y), generator=generator)
+    order = order[y[order].argsort(stable=True)]
+    labels = y[order]
+    rank = torch.arange(len(y)) - torch.searchsorted(labels, labels)  # within the class
+    last = torch.searchsorted(labels, labels, right=True) - 1
+    first = (rank % 2 == 0).nonzero()[:, 0]
+    return order[first], order[torch.minimum(first + 1, last[first])]
+
+
+class SafaNetworks(nn.Module):
+    """The four networks: E and G (C -> C), D (2 C -> C), Q (2 C -> one logit).
+
+    Each is convolution, batch normalisation, ReLU, convolution; Q pools and ends in a linear layer.
+    On vectors convolutions are linear layers. A delta has C channels, as it is added to a feature.
+
+    Parameters
+    ----------
+    n_channels : int
+        C.
+    n_dims : {0, 2}, default=2
+        0 for vectors (n, C), 2 for maps (n, C, H, W).
+    width : int or None, default=None
+        Hidden channels of E, D and G; None stands for C.
+    contrast_width : int or None, default=None
+        Hidden channels of Q; None stands for `width`.
+    residual : bool, default=False
+        Let G add to its input, ``G(x) = x + body(x)``. Ours: it starts near the feature, so that it
+        need not learn to give it back.
+    generator : torch.Generator or None, default=None
+        Source of the starting weights; None: PyTorch's global generator.
+
+    Examples
+    --------
+    >>> networks = SafaNetworks(8, generator=torch.Generator().manual_seed(0))
+    >>> x = torch.zeros(3, 8, 4, 4)
+    >>> networks.moved(networks.delta(x - x), x).shape
+    torch.Size([3, 8, 4, 4])
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        *,
+        n_dims: int = 2,
+        width: int | None = None,
+        contrast_width: int | None = None,
+        residual: bool = False,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.residual = residual
+        width = width or n_channels
+        q_width = contrast_width or width
+        with uninitialized():
+            self.encoder = _body(n_dims, n_channels, width, n_channels)
+            self.adapter = _body(n_dims, 2 * n_channels, width, n_channels)
+            self.generator = _body(n_dims, n_channels, width, n_channels)
+            self.contrast = _body(n_dims, 2 * n_channels, q_width, q_width, first_kernel=1)
+            self.contrast_head = nn.Linear(q_width, 1)
+        initialize(self, generator)
+
+    def delta(self, difference: Tensor) -> Tensor:
+        """Give Delta = E(F^i - F^j) (Eq. 2)."""
+        return self.encoder(difference)
+
+    def moved(self, delta: Tensor, x: Tensor) -> Tensor:
+        """Give G(D([Delta; F]) + F) (Eq. 3)."""
+        near = self.adapter(torch.cat([delta, x], 1)) + x
+        return near + self.generator(near) if self.residual else self.generator(near)
+
+    def same_class(self, pairs: Tensor) -> Tensor:
+        """Give the logits (n,) of "of one class" for concatenated pairs (n, 2 C, ...)."""
+        hidden = self.contrast(pairs)
+        pooled = hidden if hidden.dim() == 2 else hidden.mean(tuple(range(2, hidden.dim())))
+        return self.contrast_head(pooled)[:, 0]
+
+
+def _body(n_dims: int, n_in: int, width: int, n_out: int, *, first_kernel: int = 3) -> nn.Sequential:
+    if n_dims == 0:
+        first, norm = nn.Linear(n_in, width), nn.BatchNorm1d(width)
+        return nn.Sequential(first, norm, nn.ReLU(), nn.Linear(width, n_out))
+    first = nn.Conv2d(n_in, width, first_kernel, padding=first_kernel // 2)
+    last = nn.Conv2d(width, n_out, 3, padding=1)
+    return nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(), last)
+
+
+def augment_tail(
+    networks: SafaNetworks,
+    x: Tensor,
+    y: Tensor,
+    draw: SafaDraw,
+    settings: SafaSettings = SafaSettings(),
+) -> Augmented:
+    """Move tail features along deltas of head pairs, and compute the losses of the networks.
+
+    Per augmented feature, with head pair (F_h^i, F_h^j) and tail pair (F_t^i, F_t^j),
+
+    ``Delta = E(F_h^i - F_h^j),  F~_t = G(D([Delta; F_t^i]) + F_t^i)``  (Eq. 2 and 3)
+
+    and, weighted, ``L_r`` (Eq. 4 and 5), ``L_c`` (Eq. 6), ``L_ms^t`` and ``L_ms^h`` (Eq. 7).
+
+    Parameters
+    ----------
+    networks : SafaNetworks
+        E, D, G and Q, in training mode.
+    x : Tensor of shape (B, C, ...)
+        Features of a batch. Unless ``settings.end_to_end`` they are constants here: what comes out
+        sends gradients to the networks only.
+    y : Tensor of shape (B,)
+        Class indices.
+    draw : SafaDraw
+        On the device of `x`, of length p >= 2.
+    settings : SafaSettings
+        Weights and readings.
+
+    Returns
+    -------
+    Augmented
+        Features (p, C, ...), their classes, and the losses that were not left out.
+    """
+    source = x if settings.end_to_end else x.detach()
+    head_i, head_j = source[draw.head[:, 0]], source[draw.head[:, 1]]
+    tail_i, tail_j = source[draw.tail[:, 0]], source[draw.tail[:, 1]]
+    delta = networks.delta(head_i - head_j)
+    made, partner = _moved_both(networks, delta, tail_i, tail_j, settings)
+    losses = {}
+    if settings.reconstruction_weight:
+        losses["reconstruction"] = _cycle(networks, delta, made, tail_i, head_i, head_j, settings)
+    if settings.contrast_weight:
+        y_all = torch.cat([y, y[draw.tail[:, 0]]])
+        losses["contrast"] = _contrast(networks, torch.cat([source, made]), y_all, draw.contrast)
+    if settings.tail_spread_weight:
+        losses["tail_spread"] = _ratio(tail_i - tail_j, made - partner)
+    if settings.head_spread_weight and settings.literal_spread:
+        # the same features in both places would make the ratio infinite
+        losses["head_spread"] = _ratio(head_i - head_j, made - partner, where=tail_i - tail_j)
+    elif settings.head_spread_weight:
+        losses["head_spread"] = _ratio(delta - delta[draw.other], made - partner[draw.other])
+    weighted = [getattr(settings, f"{name}_weight") * loss for name, loss in losses.items()]
+    loss = torch.stack(weighted).sum() if weighted else made.new_zeros(())
+    return Augmented(made.to(x.dtype), y[draw.tail[:, 0]], losses, loss)
+
+
+def _moved_both(networks, delta, tail_i, tail_j, settings) -> tuple[Tensor, Tensor]:
+    """Move F_t^i, and F_t^j with the same delta where a loss compares them, in one pass."""
+    if not (settings.tail_spread_weight or settings.head_spread_weight):
+        made = networks.moved(delta, tail_i)
+        return made, made
+    both = networks.moved(torch.cat([delta, delta]), torch.cat([tail_i, tail_j]))
+    return both[: len(delta)], both[len(delta) :]
+
+
+def _cycle(networks, delta, made, tail, head_i, head_j, settings: SafaSettings) -> Tensor:
+    """Find the delta again in what it moved (Eq. 4), and the head sample by that delta (Eq. 5)."""
+    found = networks.delta(tail - made if settings.consistent_sign else made - tail)
+    again = networks.moved(found, head_i)
+    errors = (found - delta).float(), (again - head_j).float()
+    if settings.mean_square:
+        return sum(error.square().mean() for error in errors)
+    return sum(error.flatten(1).norm(dim=1).mean() for error in errors)
+
+
+def _contrast(networks, features: Tensor, y: Tensor, pairs: Tensor) -> Tensor:
+    """Tell pairs of one class from others (Eq. 6)."""
+    same = (y[pairs[:, 0]] == y[pairs[:, 1]]).float()
+    stacked = torch.cat([features[pairs[:, 0]], features[pairs[:, 1]]], 1)
+    return binary_cross_entropy_with_logits(networks.same_class(stacked).float(), same)
+
+
+def _ratio(before: Tensor, after: Tensor, *, where: Tensor | None = None) -> Tensor:
+    """Give the mean of |before|_1 / |after|_1 (Eq. 7) over the rows in which `where` is not 0.
+
+    The numerators are constants: else real features would shrink.
+    """
+    numerator, denominator = _length(before.detach()), _length(after)
+    valid = (numerator if where is None else _length(where.detach())) > 0
+    ratio = numerator / (denominator + _SPREAD_EPS)
+    return torch.where(valid, ratio, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def _length(rows: Tensor) -> Tensor:
+    return rows.flatten(1).float().abs().sum(1)

@@ -1,0 +1,107 @@
+"""The network: built from the shape of the data where none is given, told the shape where it asks."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+from ltresample.models import MLP, ResNet32, SmallCNN
+from ltresample.synthesis import Space
+from ltresample.synthesis._guide import Standardize
+
+__all__ = ["default_module", "set_units", "shape_arguments"]
+
+LARGE_IMAGE = 24  # pixels, from which on a residual network is built
+
+
+def default_module(row_shape: tuple[int, ...], n_classes: int, **settings: Any) -> nn.Module:
+    """Build a network for rows of a shape.
+
+    Tables: standardisation, whose numbers `set_units` fills in, and `MLP`. Images (C, H, W) and
+    (H, W): `SmallCNN`, or `ResNet32` where both sides have at least 24 pixels. Rows of other shapes
+    are flattened.
+
+    Parameters
+    ----------
+    row_shape : tuple of int
+        Shape of one row.
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Passed to the network.
+
+    Returns
+    -------
+    nn.Module
+        With logits (n, K) for rows (n, *row_shape).
+    """
+    if len(row_shape) not in (2, 3):
+        space = _unit_space(row_shape)
+        return nn.Sequential(Standardize(space), MLP(space.scale.numel(), n_classes, **settings))
+    n_channels = row_shape[0] if len(row_shape) == 3 else 1
+    if min(row_shape[-2:]) < LARGE_IMAGE:
+        network = SmallCNN(n_channels, n_classes, **settings)
+    else:
+        network = ResNet32(n_classes, n_channels=n_channels, **settings)
+    return network if len(row_shape) == 3 else nn.Sequential(_OneChannel(), network)
+
+
+class _OneChannel(nn.Module):
+    """Give images (n, H, W) a channel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, None]
+
+
+def _unit_space(row_shape: tuple[int, ...]) -> Space:
+    zeros = torch.zeros(row_shape)
+    return Space(center=zeros, scale=zeros + 1, lower=zeros, upper=zeros)
+
+
+def set_units(module: nn.Module, space: Space) -> None:
+    """Tell the first layer of a `default_module` the units of the training rows."""
+    layer = next(part for part in module.modules() if isinstance(part, Standardize))
+    inverse = torch.where(space.scale > 0, 1 / space.scale, 0.0)
+    layer.center.copy_(space.center)
+    layer.factor.copy_(inverse)
+
+
+def has_units(module: nn.Module) -> bool:
+    """Tell whether a network has a first layer that `set_units` fills in."""
+    return any(isinstance(part, Standardize) for part in module.modules())
+
+
+def shape_arguments(build: Any, row_shape: tuple[int, ...], n_classes: int) -> dict[str, int]:
+    """Give those of n_classes, n_features and n_channels that a module's constructor asks for.
+
+    Examples
+    --------
+    >>> shape_arguments(MLP, (20,), 3)
+    {'n_classes': 3, 'n_features': 20}
+    """
+    known = {"n_classes": n_classes, "n_features": torch.Size(row_shape).numel()}
+    if len(row_shape) in (2, 3):
+        known["n_channels"] = row_shape[0] if len(row_shape) == 3 else 1
+    asked = _parameter_names(build)
+    return {name: number for name, number in known.items() if name in asked}
+
+
+def _parameter_names(build: Any) -> set[str]:
+    """List parameters; a constructor that passes on keywords is asked together with its parent's."""
+    names: set[str] = set()
+    steps = [c.__init__ for c in build.__mro__ if "__init__" in vars(c)] if _is_class(build) else [build]
+    for step in steps:
+        if step is nn.Module.__init__ or step is object.__init__:
+            break
+        parameters = inspect.signature(step).parameters.values()
+        names.update(p.name for p in parameters)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names
+
+
+def _is_class(build: Any) -> bool:
+    return inspect.isclass(build)

@@ -1,0 +1,178 @@
+"""A skorch net in scikit-learn's manner: parameters and nothing else until it is fitted."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from sklearn.base import BaseEstimator
+from skorch import NeuralNetClassifier
+from torch.utils.data import DataLoader
+
+from ltresample._random import Seed, global_streams, root_seed
+
+__all__ = ["ParameterNet"]
+
+
+class ParameterNet(NeuralNetClassifier):
+    """Base: a net whose constructor stores its parameters only, with all randomness from one root.
+
+    skorch's own constructor also sets up training state; here that state has defaults on the class
+    until ``initialize`` makes it. Everything else is skorch's: callbacks, parameters of components
+    such as ``module__hidden``, ``save_params``, ``partial_fit``.
+    """
+
+    # training state, until `initialize`
+    history_ = None
+    initialized_ = False
+    virtual_params_: ClassVar[Mapping] = MappingProxyType({})
+    seed_: Seed | None = None
+
+    # what skorch reads and this net has no parameter for
+    iterator_train = DataLoader
+    iterator_valid = DataLoader
+    classes = None
+    predict_nonlinearity = "auto"
+    use_caching = "auto"
+    torch_load_kwargs = None
+
+    # skorch collects these while it initializes; the standard ones are known
+    prefixes_: ClassVar[list[str]] = [
+        *("iterator_train", "iterator_valid", "callbacks", "compile"),
+        *("module", "criterion", "optimizer"),
+    ]
+    cuda_dependent_attributes_: ClassVar[list[str]] = ["module_", "criterion_", "optimizer_"]
+    _modules: ClassVar[list[str]] = ["module"]
+    _criteria: ClassVar[list[str]] = ["criterion"]
+    _optimizers: ClassVar[list[str]] = ["optimizer"]
+
+    def _store(self, parameters: dict[str, Any], component_parameters: dict[str, Any]) -> None:
+        """Store what the constructor was given, without looking at it."""
+        vars(self).update(parameters)
+        vars(self).update(component_parameters)
+
+    @classmethod
+    def _declared(cls) -> set[str]:
+        """Name the parameters of the constructor."""
+        names: set[str] = set()
+        for step in cls.__mro__:
+            if step is ParameterNet:
+                break
+            if "__init__" in vars(step):
+                parameters = inspect.signature(step.__init__).parameters.values()
+                names.update(p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+        return names - {"self"}
+
+    @property
+    def _params_to_validate(self) -> set[str]:
+        """Name the parameters of components; skorch checks their spelling."""
+        return set(self._get_param_names()) - self._declared()
+
+    def _get_param_names(self) -> list[str]:
+        declared = self._declared()
+        return [k for k in vars(self) if k in declared or ("__" in k and not k.startswith("_"))]
+
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        """Give the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Also those of estimators among them, such as ``resampler__step_size``.
+        **kwargs : dict
+            Ignored.
+
+        Returns
+        -------
+        dict
+            Name to value.
+        """
+        return BaseEstimator.get_params(self, deep=deep)
+
+    def set_params(self, **params: Any) -> ParameterNet:
+        """Set parameters, also of components and of the resampler.
+
+        ``module__x`` and ``criterion__x`` build the component anew if the net is initialized, which
+        drops the optimizer's momentum; ``resampler__x`` sets a parameter of the resampler.
+
+        Parameters
+        ----------
+        **params : dict
+            Name to value.
+
+        Returns
+        -------
+        self
+            The net.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        nested = {k: v for k, v in params.items() if k.startswith("resampler__")}
+        own = {k: v for k, v in params.items() if k not in nested}
+        if self.initialized_:
+            super().set_params(**own)
+        else:
+            self._set_uninitialized(own)
+        if nested:
+            self._set_of_resampler({k.removeprefix("resampler__"): v for k, v in nested.items()})
+        return self
+
+    def _set_uninitialized(self, params: dict[str, Any]) -> None:
+        declared = self._declared()
+        for name in params:
+            if name not in declared and name.split("__")[0] not in self.prefixes_:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: "
+                    f"{sorted(declared)!r}, and parameters of components such as module__x, "
+                    "optimizer__x, criterion__x, iterator_train__x and resampler__x."
+                )
+        vars(self).update(params)
+
+    def _set_of_resampler(self, params: dict[str, Any]) -> None:
+        if not hasattr(self.resampler, "set_params"):
+            names = ", ".join(f"resampler__{name}" for name in params)
+            raise ValueError(
+                f"{names} needs a resampler with parameters. Got resampler={self.resampler!r}. "
+                "Pass a sampler, for example M2mSampler()."
+            )
+        self.resampler.set_params(**params)
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return BaseEstimator.__repr__(self, N_CHAR_MAX)
+
+    def initialize_virtual_params(self) -> None:
+        """Forget the optimizer's short names for parameters."""
+        self.virtual_params_ = {}
+
+    def initialize_history(self) -> ParameterNet:
+        """Start an empty history; runs that are copies of each other do not share it."""
+        self.history_ = None
+        return super().initialize_history()
+
+    def initialize_criterion(self) -> ParameterNet:
+        """Build the criterion, or copy the one that was given."""
+        with global_streams(self.seed_.child("criterion"), self.device):
+            super().initialize_criterion()
+        if self.criterion_ is self.criterion:
+            self.criterion_ = copy.deepcopy(self.criterion)
+        return self
+
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> ParameterNet:
+        """Build the optimizer; SGD has momentum .9 unless ``optimizer__momentum`` says otherwise."""
+        args, kwargs = self.get_params_for_optimizer("optimizer", self.get_all_learnable_params())
+        if self.optimizer is torch.optim.SGD:
+            kwargs.setdefault("momentum", 0.9)
+        self.optimizer_ = self.optimizer(*args, **kwargs)
+        return self
+
+    def initialize(self) -> ParameterNet:
+        """Build module, criterion, optimizer, callbacks and history from the root seed."""
+        self.seed_ = root_seed(self.random_state)
+        return super().initialize()

@@ -1,0 +1,179 @@
+"""Rows as a network takes them: a few at a time, from any container, in batches of positions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch.dataset import Dataset
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from ltresample._torch import as_tensor
+
+__all__ = ["BatchRows", "RowDataset", "TakenRows"]
+
+IN_MEMORY = 256 << 20  # bytes up to which rows are converted once, not batch by batch
+
+
+class BatchRows(NamedTuple):
+    """Rows of a training batch, where more than the rows is needed."""
+
+    x: Tensor  # (B, ...)
+    index: Tensor  # (B,) positions in the training split
+    weight: Tensor  # (B,) sample weights
+
+
+class TakenRows:
+    """Rows of one split as floating-point tensors; images of 8-bit numbers are scaled to [0, 1].
+
+    Implements the engine's `Rows`.
+
+    Parameters
+    ----------
+    x : ndarray, CSR matrix, Tensor or map-style torch Dataset of (row, label) with n items
+        Never written.
+    index : ndarray of shape (m,) or None
+        The rows of this split; None: all.
+    dtype : torch.dtype
+        Floating-point type of the rows that are given.
+    device : torch.device or None
+        Where they are given; None: where they are.
+    """
+
+    def __init__(self, x: Any, index: np.ndarray | None = None, *, dtype: torch.dtype, device=None):
+        self.x = x
+        self.index = index
+        self.dtype = dtype
+        self.device = device
+        self.shape = _row_shape(x)
+        self.pixels = len(self.shape) > 1 and getattr(x, "dtype", None) in (np.uint8, torch.uint8)
+        self._ready = self._in_memory()
+
+    def _in_memory(self) -> Tensor | None:
+        """Convert once what is small enough; a float array in memory is only looked at."""
+        x = self.x
+        if isinstance(x, TorchDataset) or isinstance(x, np.memmap):
+            return None
+        if isinstance(x, np.ndarray) and x.flags.writeable and not self.pixels:
+            view = as_tensor(x)
+            if view.dtype == self.dtype:
+                return view
+        n_bytes = x.shape[0] * int(np.prod(self.shape)) * self.dtype.itemsize
+        return self._converted(x) if n_bytes <= IN_MEMORY else None
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.shape
+
+    def __len__(self) -> int:
+        return _length(self.x) if self.index is None else len(self.index)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Give the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
+        rows = self.gather(index.cpu().numpy())
+        return rows if self.device is None else rows.to(self.device)
+
+    def gather(self, index: np.ndarray) -> Tensor:
+        """Give the rows at these positions where they are: without going to the device."""
+        at = index if self.index is None else self.index[index]
+        if self._ready is not None:
+            return self._ready.index_select(0, torch.from_numpy(at).to(self._ready.device))
+        if isinstance(self.x, TorchDataset):
+            rows = torch.stack([as_tensor(self.x[int(i)][0]) for i in at])
+            return rows.to(self.dtype)
+        at = torch.from_numpy(at).to(self.x.device) if isinstance(self.x, Tensor) else at
+        return self._converted(self.x[at])
+
+    def _converted(self, part: Any) -> Tensor:
+        if isinstance(part, Tensor) and part is self.x and part.dtype == self.dtype:
+            return part.detach()
+        part = part.toarray() if sparse.issparse(part) else part
+        rows = as_tensor(part, dtype=self.dtype)
+        return rows / 255 if self.pixels else rows
+
+    def subset(self, index: np.ndarray) -> TakenRows:
+        """Give some of these rows, without copying them."""
+        part = object.__new__(type(self))
+        vars(part).update(vars(self))
+        part.index = index if self.index is None else self.index[index]
+        return part
+
+    def like(self, x: Any) -> TakenRows:
+        """Give rows of another container in the same units and type."""
+        return type(self)(x, dtype=self.dtype, device=self.device)
+
+    def raw(self) -> Any:
+        """Give these rows as they came in."""
+        if self.index is None or isinstance(self.x, TorchDataset):
+            return self.x
+        at = torch.from_numpy(self.index) if isinstance(self.x, Tensor) else self.index
+        return self.x[at]
+
+
+class RowDataset(Dataset):
+    """A data set that is indexed by batches of positions; skorch takes it for one of its own.
+
+    Parameters
+    ----------
+    rows : TakenRows
+        The rows.
+    labels : ndarray of shape (n,) or None
+        As the user names classes.
+    y : ndarray of shape (n,) or None
+        Class index.
+    weight : ndarray of shape (n,) or None
+        Sample weights, of mean 1.
+    index : ndarray of shape (n,) or None
+        Positions in the data that were passed to ``fit``; None: all of them.
+    """
+
+    annotated = False  # whether batches carry positions and sample weights
+
+    def __init__(self, rows: TakenRows, labels=None, y=None, weight=None, index=None):
+        self.rows = rows
+        self.y = labels
+        self.target = None if y is None else torch.from_numpy(np.asarray(y, dtype=np.int64))
+        self.weight = None if weight is None else torch.from_numpy(np.asarray(weight))
+        self.index = np.arange(len(rows)) if index is None else index
+
+    @property
+    def X(self) -> Any:
+        """The rows as they came in; scoring callbacks read it."""
+        return self.rows.raw()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> tuple[Any, Tensor]:
+        at = np.asarray(index, dtype=np.int64)
+        if at.ndim == 0:
+            x, y = self[at[None]]
+            return x[0], y[0]
+        x, i = self.rows.gather(at), torch.from_numpy(at)
+        y = x.new_zeros(len(x), dtype=torch.int64) if self.target is None else self.target[i]
+        if not self.annotated:
+            return x, y
+        weight = torch.ones(len(i)) if self.weight is None else self.weight[i]
+        return BatchRows(x, i, weight), y
+
+    def subset(self, index: np.ndarray) -> RowDataset:
+        """Give some of the rows, without copying them."""
+        return type(self)(
+            self.rows.subset(index),
+            None if self.y is None else self.y[index],
+            None if self.target is None else self.target.numpy()[index],
+            None if self.weight is None else self.weight.numpy()[index],
+            self.index[index],
+        )
+
+
+def _row_shape(x: Any) -> tuple[int, ...]:
+    return tuple(as_tensor(x[0][0]).shape) if isinstance(x, TorchDataset) else tuple(x.shape[1:])
+
+
+def _length(x: Any) -> int:
+    return len(x) if isinstance(x, TorchDataset) else x.shape[0]

@@ -1,0 +1,130 @@
+"""The engine inside training: from a batch to the batch that the network is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ltresample._random import Seed
+from ltresample._torch import unwrapped
+from ltresample.models import FoldedModule
+from ltresample.synthesis import Batch, Pool
+
+__all__ = ["OnlineSynthesis", "Resampler", "StepSynthesis"]
+
+
+class OnlineSynthesis(Protocol):
+    """A resampler at work in a training run."""
+
+    balanced: bool  # whether batches are to be drawn with classes alike
+    g_: Any  # the fitted guide, or None
+
+    def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
+        """Give the batch to train on: rows, loss terms, and how many slots were synthesized.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, ...)
+            Real rows.
+        y : Tensor of shape (B,)
+            Class index.
+        seed : Seed
+            Of this step.
+        index : Tensor of shape (B,) or None
+            Positions of the rows in the training split.
+        """
+
+
+class Resampler(Protocol):
+    """What ``resampler=`` has to offer; the samplers of `ltresample.over_sampling` do.
+
+    The loss of a step is the sum over the batch's terms of ``coef * criterion(logits[rows], y)``.
+    A method may replace rows (M2m), mix whole batches (two terms with complementary coefficients)
+    or append rows with a term of their own.
+    """
+
+    def online(
+        self,
+        pool: Pool,
+        *,
+        classes: np.ndarray,
+        f: nn.Module,
+        seed: Seed,
+        raw: Callable[[], Any] | None = None,
+    ) -> OnlineSynthesis:
+        """Begin a training run.
+
+        Parameters
+        ----------
+        pool : Pool
+            The whole training split, its units, and open-set samples if there are any.
+        classes : ndarray of shape (K,)
+            Labels, sorted.
+        f : nn.Module
+            The network in training, in evaluation mode or to be put there; always up to date when
+            `OnlineSynthesis.rewrite` is called.
+        seed : Seed
+            Root of what is random in the preparation, such as fitting g.
+        raw : callable or None
+            Gives the training rows as the user passed them, for estimators that are to be fitted.
+        """
+
+
+class StepSynthesis:
+    """A resampler with the network in training: rewrites batches.
+
+    Where the network has batch normalisations that can be folded into the layers before them, f is
+    a folded copy that follows it; else f is the network itself, put in evaluation mode by the
+    engine while it is used.
+
+    Parameters
+    ----------
+    resampler : Resampler
+        What the user passed.
+    pool : Pool
+        The training split.
+    classes : ndarray of shape (K,)
+        Labels, sorted.
+    module : nn.Module
+        The network in training.
+    seed : Seed
+        Root of the preparation.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of synthesis: "bfloat16" runs matrix products and convolutions in that type.
+    raw : callable or None
+        Gives the training rows as they came in.
+    """
+
+    def __init__(
+        self,
+        resampler: Resampler,
+        pool: Pool,
+        *,
+        classes: np.ndarray,
+        module: nn.Module,
+        seed: Seed,
+        precision: str = "float32",
+        raw: Callable[[], Any] | None = None,
+    ):
+        module = unwrapped(module)
+        folded = FoldedModule(module)
+        self.folded = folded if folded.folded else None
+        self.online = resampler.online(
+            pool, classes=classes, f=self.folded or module, seed=seed, raw=raw
+        )
+        self.balanced = getattr(self.online, "balanced", True)
+        self.autocast = torch.autocast(
+            pool.y.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
+        )
+
+    def __call__(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
+        """Give the batch to train on."""
+        if self.folded is not None:
+            self.folded.refresh()
+        with self.autocast:
+            batch = self.online.rewrite(x, y, seed=seed, index=index)
+        return batch._replace(x=batch.x.detach())
