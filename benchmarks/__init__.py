@@ -1,0 +1,1 @@
+"""Benchmarks: suites of runs, their records, and tables beside the papers' numbers."""

@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
+import base64
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Bootstrap", "Interval"]
+__all__ = ["Bootstrap", "Interval", "correct_documents", "packed_documents"]
+
+
+def packed_documents(correct: ArrayLike, y_test: ArrayLike) -> str:
+    """Pack which test documents were recognised into a text, a bit each.
+
+    Parameters
+    ----------
+    correct : array-like of bool, shape (n,)
+        In the order of the data.
+    y_test : array-like of shape (n,)
+        Labels; documents are sorted by them.
+    """
+    order = np.argsort(np.asarray(y_test), kind="stable")
+    bits = np.packbits(np.asarray(correct, dtype=bool)[order])
+    return base64.b64encode(bits.tobytes()).decode()
+
+
+def correct_documents(packed: str, n_test: list[int]) -> NDArray[np.bool_]:
+    """Unpack which test documents were recognised.
+
+    Parameters
+    ----------
+    packed : str
+        From `packed_documents`.
+    n_test : list of int
+        Test documents per class.
+
+    Returns
+    -------
+    ndarray of bool, shape (sum(n_test),)
+        Class by class in sorted order, within a class in the order of the data.
+
+    Examples
+    --------
+    >>> packed = packed_documents([True, False, True], ["b", "a", "a"])
+    >>> correct_documents(packed, [2, 1])
+    array([False,  True,  True])
+    """
+    bits = np.frombuffer(base64.b64decode(packed), dtype=np.uint8)
+    return np.unpackbits(bits)[: sum(n_test)].astype(bool)
 
 
 class Interval(NamedTuple):

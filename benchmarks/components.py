@@ -7,13 +7,17 @@ In a suite file ``{ use = "LDAMLoss" }`` stands for the class itself and
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-__all__ = ["COMPONENTS", "build", "find", "unknown"]
+__all__ = ["COMPONENTS", "build", "check_names", "find", "unknown"]
+
+NUMBER = re.compile(r"\d+(\.\d+)?")
 
 _HOMES = {
     "ltresample.training": ("DeferredRebalancingClassifier",),
@@ -92,6 +96,28 @@ def find(name: str, *, kind: str = "component", known: dict[str, str] | None = N
     return getattr(import_module(home), attribute)
 
 
+def check_names(spec: Any) -> None:
+    """Check every name in a value of a suite file, without loading anything.
+
+    Parameters
+    ----------
+    spec : object
+        A table, a list or a plain value.
+
+    Raises
+    ------
+    ValueError
+        If a name does not exist.
+    """
+    if isinstance(spec, dict):
+        for name in (spec.get("make"), spec.get("use")):
+            if name is not None and name not in COMPONENTS and ":" not in name:
+                raise unknown("component", name, [*COMPONENTS, "package.module:Name"])
+    parts = spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else ()
+    for part in parts:
+        check_names(part)
+
+
 def build(spec: Any, *, guide: Callable[[str], Any], seed: Callable[[str], int]) -> Any:
     """Turn a value of a suite file into what it stands for, inner tables first.
 
@@ -99,7 +125,7 @@ def build(spec: Any, *, guide: Callable[[str], Any], seed: Callable[[str], int])
     ----------
     spec : object
         A plain value, a list, or a table with ``use``, ``make`` or ``guide``; other tables are
-        given as dictionaries.
+        given as dictionaries, with keys that are numbers turned into numbers.
     guide : callable
         Gives the fitted guide of a name.
     seed : callable
@@ -121,9 +147,14 @@ def build(spec: Any, *, guide: Callable[[str], Any], seed: Callable[[str], int])
         if "guide" in value:
             return guide(value["guide"], path)
         parts = {name: built(part, f"{path}.{name}") for name, part in value.items()}
-        return _made(parts, seed(path)) if "make" in value else parts
+        return _made(parts, seed(path)) if "make" in value else _with_numbers(parts)
 
     return built(spec, "")
+
+
+def _with_numbers(table: dict[str, Any]) -> dict[Any, Any]:
+    """Turn keys such as "160" and "0.8" into numbers: keys of TOML are always text."""
+    return {(ast.literal_eval(k) if NUMBER.fullmatch(k) else k): v for k, v in table.items()}
 
 
 def _made(parts: dict[str, Any], seed: int) -> Any:

@@ -24,7 +24,7 @@ class TrainTest(NamedTuple):
 
 
 def digits(folder: Path | None, *, imbalance_factor: float = 50) -> TrainTest:
-    """Scikit-learn's 8 x 8 digits: half for training, with a long tail, half for the test."""
+    """Load 8 x 8 digits: half for training, with a long tail, half for the test."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -43,7 +43,7 @@ def digits(folder: Path | None, *, imbalance_factor: float = 50) -> TrainTest:
 def reuters36(
     folder: Path | None, *, encoding: str = "binary", vocabulary_size: int = 1000
 ) -> TrainTest:
-    """The 36 Reuters topics with at least five test documents, as dense rows of float32."""
+    """Load the 36 Reuters topics with five or more test documents, as dense rows of float32."""
     from ltresample.datasets import fetch_reuters36
 
     data = fetch_reuters36(path=folder, encoding=encoding, vocabulary_size=vocabulary_size)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.records import RecordFile, run_key
-from benchmarks.suites import Run, Suite, load_suite
+from benchmarks.suites import Run, Suite, Task, load_suite
 
 __all__ = ["main"]
 
@@ -73,10 +73,9 @@ def _run_missing(suite: Suite, runs: list[Run], options: argparse.Namespace) -> 
 
 def _missing_tasks(
     suite: Suite, runs: list[Run], file: RecordFile, options: argparse.Namespace
-) -> list[Any]:
+) -> list[Task]:
     """List what is to do, seed by seed, so that a part of the runs already compares all rows."""
     from benchmarks.data_sets import data_hash, load
-    from benchmarks.trial import Task
 
     folder = None if options.data is None else options.data.resolve()
     hashes = [data_hash(load(run.spec["data"], folder)) for run in runs]
@@ -91,16 +90,14 @@ def _missing_tasks(
     return tasks
 
 
-def _run_all(tasks: list[Any], file: RecordFile, *, jobs: int) -> int:
+def _run_all(tasks: list[Task], file: RecordFile, *, jobs: int) -> int:
     """Run tasks in processes of their own; record each as it ends."""
-    from benchmarks.trial import run_trial
-
     _limit_threads(max(task.spec["threads"] for task in tasks))
     progress = Progress(tasks, file.records, jobs)
     n_failed = 0
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        pending = {pool.submit(run_trial, task): task for task in tasks}
+        pending = {pool.submit(_work, task): task for task in tasks}
         try:
             for future in as_completed(pending):
                 task = pending[future]
@@ -119,6 +116,12 @@ def _run_all(tasks: list[Any], file: RecordFile, *, jobs: int) -> int:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return n_failed
+
+
+def _work(task: Task) -> dict[str, Any]:
+    from benchmarks.trial import run_trial  # loads what the runner itself has no use for
+
+    return run_trial(task)
 
 
 def _limit_threads(threads: int) -> None:
@@ -152,7 +155,7 @@ class Progress:
         Runs at once.
     """
 
-    def __init__(self, tasks: list[Any], records: list[dict[str, Any]], jobs: int):
+    def __init__(self, tasks: list[Task], records: list[dict[str, Any]], jobs: int):
         self.left = [(task.variant, task.row, task.seed) for task in tasks]
         self.n = len(tasks)
         self.jobs = jobs
@@ -175,7 +178,7 @@ class Progress:
             expected += sum(own) / len(own) if own else usual
         return expected / min(self.jobs, max(len(self.left), 1))
 
-    def tell(self, task: Any, record: dict[str, Any]) -> None:
+    def tell(self, task: Task, record: dict[str, Any]) -> None:
         """Print how a run ended."""
         self._note(record)
         last, best, accepted = record["last"], record["best"], record["acceptance"]
@@ -187,12 +190,12 @@ class Progress:
         parts.append(f"{sum(record['seconds'].values()):.1f} s")
         self._line(task, ", ".join(parts))
 
-    def tell_failure(self, task: Any, error: Exception) -> None:
+    def tell_failure(self, task: Task, error: Exception) -> None:
         """Print why a run failed."""
         self._line(task, f"FAILED: {type(error).__name__}: {error}")
         traceback.print_exception(error, file=sys.stderr)
 
-    def _line(self, task: Any, text: str) -> None:
+    def _line(self, task: Task, text: str) -> None:
         self.left.remove((task.variant, task.row, task.seed))
         done = self.n - len(self.left)
         left = _duration(self.estimate()) if self.left else "done"

@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.components import unknown
+from benchmarks.components import check_names, unknown
 
-__all__ = ["Run", "Suite", "load_suite", "merged", "suite_names"]
+__all__ = ["Run", "Suite", "Task", "load_suite", "merged", "suite_names"]
 
 FOLDER = Path(__file__).parent / "suites"
 TOP_LEVEL = {"title", "notes", "extends", "include", "references", "protocol", "variants", "rows"}
@@ -18,6 +18,17 @@ TOP_LEVEL |= {"paper"}
 PROTOCOL = {"data", "validation", "seeds", "threads", "classifier", "sampler", "wrap"}
 PROTOCOL |= {"parts", "guides"}
 ROW = {"name", "note", "paper_row", "only", "variants"}
+
+
+class Task(NamedTuple):
+    """What a worker process is given: one run with one seed."""
+
+    suite: str
+    variant: str
+    row: str
+    spec: dict[str, Any]
+    seed: int
+    folder: Path | None
 
 
 @dataclass(frozen=True)
@@ -160,10 +171,12 @@ def _runs(content: dict[str, Any], protocol: dict[str, Any]) -> Iterator[Run]:
                 continue
             own = {key: value for key, value in row.items() if key not in ROW}
             own = merged(own, row.get("variants", {}).get(variant, {}))
+            spec = _resolved(common, merged(common, own))
+            check_names(spec)
             yield Run(
                 variant=variant,
                 row=row["name"],
-                spec=_resolved(common, merged(common, own)),
+                spec=spec,
                 paper_row=row.get("paper_row", row["name"]),
                 note=row.get("note", ""),
             )

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import time
 import warnings
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from skorch.callbacks import Callback
 
+from benchmarks.comparison import packed_documents
 from benchmarks.components import build, find
 from benchmarks.data_sets import TrainTest, data_hash, load, split
 from benchmarks.provenance import commit, machine, source_hash, versions
 from benchmarks.records import run_key
+from benchmarks.suites import Task
 from ltresample.metrics import LongTailReport
 
-__all__ = ["Monitor", "Task", "correct_documents", "run_trial"]
+__all__ = ["Parts", "run_trial"]
 
 ARRAYS = ("labels", "class_counts", "n_test", "recall")
 HISTORY = {
     "train_loss": "train_loss",
     "acceptance": "acceptance_rate",
-    "share_synthesized": "synthetic_share",
+    "share_synthesized": "share_synthesized",
 }
-
-
-class Task(NamedTuple):
-    """What a worker process is given."""
-
-    suite: str
-    variant: str
-    row: str
-    spec: dict[str, Any]
-    seed: int
-    folder: Path | None
 
 
 class Parts(NamedTuple):
@@ -64,42 +51,12 @@ class Parts(NamedTuple):
         """Score predictions."""
         return LongTailReport.from_predictions(y_true, y_pred, y_train=self.y_train)
 
-
-class Monitor(Callback):
-    """Score the validation part after every epoch; keep the test predictions of the best epoch.
-
-    The best epoch is the one with the highest bACC on the validation part, of equals the last. The
-    test part has no say.
-
-    Parameters
-    ----------
-    parts : Parts
-        The data.
-    """
-
-    def __init__(self, parts: Parts):
-        self.parts = parts
-        self.curve: list[float] = []
-        self.best_epoch = -1
-        self.best_predictions: np.ndarray | None = None
-        self.seconds = 0.0
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Score one epoch."""
-        start = time.perf_counter()
-        score = self.score(net)
-        if not self.curve or score >= max(self.curve):
-            self.best_epoch = len(self.curve)
-            self.best_predictions = net.predict(self.parts.X_test)
-        self.curve.append(score)
-        self.seconds += time.perf_counter() - start
-
-    def score(self, classifier: Any) -> float:
+    def validation_score(self, classifier: Any) -> float:
         """Give bACC on the validation part, NaN if there is none."""
-        if not len(self.parts.y_validation):
+        if not len(self.y_validation):
             return math.nan
-        predicted = classifier.predict(self.parts.X_validation)
-        return self.parts.report(self.parts.y_validation, predicted).balanced_accuracy
+        predicted = classifier.predict(self.X_validation)
+        return self.report(self.y_validation, predicted).balanced_accuracy
 
 
 class Clock:
@@ -129,7 +86,6 @@ def run_trial(task: Task) -> dict[str, Any]:
     dict
         The record, plain JSON values.
     """
-    torch.set_num_threads(task.spec["threads"])
     data = load(task.spec["data"], task.folder)
     key = run_key(task.spec, task.seed, data_hash(data))
     parts = Parts.of(data, task.spec["validation"], task.seed)
@@ -153,7 +109,7 @@ def run_trial(task: Task) -> dict[str, Any]:
 
 def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
     """Train as the spec says, and score."""
-    clock, monitor = Clock(), Monitor(parts)
+    clock, monitor = Clock(), None
 
     def guide(name: str, path: str) -> Any:
         child = _child(seed, f"guide{path}")
@@ -170,10 +126,11 @@ def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
     if "wrap" in spec:
         classifier = made({**spec["wrap"], "estimator": _untold(classifier)}, "wrap")
     else:
-        _listened(classifier, monitor)
+        monitor = _listened(classifier, parts)
     clock.timed("training", lambda: classifier.fit(X, y))
-    clock.seconds["training"] -= monitor.seconds
-    clock.seconds["scoring"] = monitor.seconds
+    if monitor is not None:
+        clock.seconds["training"] -= monitor.seconds
+        clock.seconds["scoring"] = monitor.seconds
     return {
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
         **_scores(classifier, monitor, parts),
@@ -205,73 +162,49 @@ def _untold(classifier: Any) -> Any:
     return classifier.set_params(**{name: off[name] for name in off if name in known})
 
 
-def _listened(classifier: Any, monitor: Monitor) -> None:
-    """Let the monitor hear of epochs, where there are any."""
-    if "callbacks" in _untold(classifier).get_params(deep=False):
-        own = classifier.callbacks or []
-        classifier.set_params(callbacks=[*own, ("benchmark", monitor)])
+def _listened(classifier: Any, parts: Parts) -> Any:
+    """Let a monitor hear of epochs; give it, or None where there are no epochs to hear of."""
+    if "callbacks" not in _untold(classifier).get_params(deep=False):
+        return None
+    from benchmarks.monitor import Monitor  # loads PyTorch
+
+    monitor = Monitor(parts)
+    classifier.set_params(callbacks=[*(classifier.callbacks or []), ("benchmark", monitor)])
+    return monitor
 
 
-def _scores(classifier: Any, monitor: Monitor, parts: Parts) -> dict[str, Any]:
+def _scores(classifier: Any, monitor: Any, parts: Parts) -> dict[str, Any]:
     """Score the last epoch, and the best by validation where there were epochs."""
-    score = monitor.curve[-1] if monitor.curve else monitor.score(classifier)
-    last = parts.report(parts.y_test, classifier.predict(parts.X_test))
+    curve = [] if monitor is None else monitor.curve
+    score = curve[-1] if curve else parts.validation_score(classifier)
+    last = _picked(parts, classifier.predict(parts.X_test), len(curve) - 1, score)
     best = None
-    if monitor.curve:
-        predicted = monitor.best_predictions
-        best = {
-            "epoch": monitor.best_epoch,
-            "validation_bacc": _plain(monitor.curve[monitor.best_epoch]),
-            **_scored(parts.report(parts.y_test, predicted), parts.y_test, predicted),
-        }
-    predicted = classifier.predict(parts.X_test)
+    if curve:
+        epoch = monitor.best_epoch
+        best = _picked(parts, monitor.best_predictions, epoch, curve[epoch])
+    report = parts.report(parts.y_test, parts.y_test)
     return {
         "n_train": len(parts.y_train),
         "n_validation": len(parts.y_validation),
-        "labels": last.labels.tolist(),
-        "class_counts": last.class_counts.tolist(),
-        "n_test": last.n_test.tolist(),
-        "last": {
-            "epoch": len(monitor.curve) - 1 if monitor.curve else None,
-            "validation_bacc": _plain(score),
-            **_scored(last, parts.y_test, predicted),
-        },
+        "labels": report.labels.tolist(),
+        "class_counts": report.class_counts.tolist(),
+        "n_test": report.n_test.tolist(),
+        "last": last,
         "best": best,
-        "curve": {
-            "validation_bacc": [_plain(value) for value in monitor.curve],
-            **_history(classifier),
-        },
+        "curve": {"validation_bacc": [_plain(value) for value in curve], **_history(classifier)},
     }
 
 
-def _scored(report: LongTailReport, y_test: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    values = {k: _plain(v) for k, v in report.to_dict().items() if k not in ARRAYS}
-    order = np.argsort(y_test, kind="stable")
-    bits = np.packbits((np.asarray(predicted) == y_test)[order])
+def _picked(parts: Parts, predicted: np.ndarray, epoch: int, validation: float) -> dict[str, Any]:
+    """Score the predictions of an epoch for the test documents; -1: there are no epochs."""
+    report = parts.report(parts.y_test, predicted)
     return {
-        "scores": values,
+        "epoch": epoch if epoch >= 0 else None,
+        "validation_bacc": _plain(validation),
+        "scores": {k: _plain(v) for k, v in report.to_dict().items() if k not in ARRAYS},
         "recall": [_plain(value) for value in report.recall],
-        "correct": base64.b64encode(bits.tobytes()).decode(),
+        "correct": packed_documents(np.asarray(predicted) == parts.y_test, parts.y_test),
     }
-
-
-def correct_documents(scored: dict[str, Any], n_test: list[int]) -> np.ndarray:
-    """Unpack which test documents were recognised.
-
-    Parameters
-    ----------
-    scored : dict
-        ``last`` or ``best`` of a record.
-    n_test : list of int
-        Test documents per class, of the same record.
-
-    Returns
-    -------
-    ndarray of bool, shape (sum(n_test),)
-        Class by class in the order of ``labels``, within a class in the order of the data.
-    """
-    bits = np.frombuffer(base64.b64decode(scored["correct"]), dtype=np.uint8)
-    return np.unpackbits(bits)[: sum(n_test)].astype(bool)
 
 
 def _plain(value: Any) -> Any:

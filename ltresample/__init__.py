@@ -14,7 +14,9 @@ _HOME = {
     "LongTailReport": "ltresample.metrics",
     "LongTailWarning": "ltresample._validation",
     "M2mSampler": "ltresample.over_sampling",
+    "OTMixSampler": "ltresample.over_sampling",
     "OpenSampler": "ltresample.over_sampling",
+    "ResampledClassifier": "ltresample.over_sampling",
     "SAFASampler": "ltresample.over_sampling",
     "make_long_tailed": "ltresample.datasets",
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -10,6 +13,8 @@ from ltresample.losses._base import LongTailLoss
 from ltresample.losses._reduction import reduced_loss
 
 __all__ = ["CrossEntropy", "cross_entropy", "cross_entropy_rows"]
+
+_NO_CLASS = -(2**62)  # PyTorch passes over -100 in silence
 
 
 def cross_entropy(
@@ -99,6 +104,25 @@ class CrossEntropy(LongTailLoss):
     """
 
     accepts_soft_targets = True
+
+    def forward(
+        self, logits: Tensor, y: Tensor, *, sample_weight: ArrayLike | Tensor | None = None
+    ) -> Tensor:
+        """Give the loss of a batch; see `LongTailLoss.forward`."""
+        loss = self._by_torch(logits, y) if sample_weight is None else None
+        return super().forward(logits, y, sample_weight=sample_weight) if loss is None else loss
+
+    def _by_torch(self, logits: Tensor, y: Tensor) -> Tensor | None:
+        """Give PyTorch's own loss, in one call; None where it is another one or nothing at all."""
+        if self.reduction != "weighted_mean" or not isinstance(logits, Tensor):
+            return None
+        if logits.device.type != "cpu" or logits.ndim != 2 or logits.dtype.itemsize < 4:
+            return None
+        try:
+            loss = F.cross_entropy(logits, y, weight=self.weight, ignore_index=_NO_CLASS)
+        except (IndexError, RuntimeError, TypeError, ValueError):
+            return None  # the checks of the long way say what is wrong
+        return loss if y.dtype == torch.int64 and math.isfinite(loss.item()) else None
 
     def _rows(self, logits: Tensor, y: Tensor) -> Tensor:
         return cross_entropy_rows(logits, y)

@@ -3,6 +3,16 @@
 from ltresample.over_sampling._distribution_matching import DistributionMatchingOversampler
 from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.over_sampling._open_sampler import OpenSampler
+from ltresample.over_sampling._otmix import OTMixSampler
+from ltresample.over_sampling._resampled_classifier import ResampledClassifier, to_weighted_pairs
 from ltresample.over_sampling._safa import SAFASampler
 
-__all__ = ["DistributionMatchingOversampler", "M2mSampler", "OpenSampler", "SAFASampler"]
+__all__ = [
+    "DistributionMatchingOversampler",
+    "M2mSampler",
+    "OTMixSampler",
+    "OpenSampler",
+    "ResampledClassifier",
+    "SAFASampler",
+    "to_weighted_pairs",
+]

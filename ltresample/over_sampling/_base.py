@@ -91,6 +91,14 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         own = {name: preset[name] if _is_auto(value) else value for name, value in own.items()}
         return {n: v(class_counts) if callable(v) and n == "count_decay" else v for n, v in own.items()}
 
+    def _settings_for(self, data: Data) -> dict[str, Any]:
+        """Resolve the settings for this input, and refuse those that do not fit it."""
+        return self._settings(data.class_counts)
+
+    def _n_new(self, wanted: dict[int, int], settings: dict[str, Any]) -> int:
+        """Count the rows that will be added."""
+        return sum(wanted.values())
+
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, **params):
         """Check the input and compute `sampling_strategy_`; use `fit_resample` to resample.
@@ -144,7 +152,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         data = open_data(self, X, y)
         self.sampling_strategy_ = self._strategy(data)
         seed = root_seed(self.random_state)
-        settings = self._settings(data.class_counts)
+        settings = self._settings_for(data)
         wanted = _wanted(self.sampling_strategy_, data)
         aux = self._aux(X_aux, settings)
         aux = aligned_aux(aux, getattr(self, "feature_names_in_", None))
@@ -153,7 +161,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         g, f = self._guides(data, pool, settings, seed)
         synthesizer = self._synthesizer(settings, pool, g)
         out = data.container
-        out.open(data.values, sum(wanted.values()))
+        out.open(data.values, self._n_new(wanted, settings))
         filled = self._fill(synthesizer, pool, wanted, seed, settings, f, write=out.write)
         X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
         self.settings_ = settings
@@ -273,22 +281,17 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
                 step = context.subcontext(task_name="pass").call_on_fit_task_begin(estimator=self)
                 return step.call_on_fit_task_end(estimator=self)
 
-            filled = fill(
-                synthesizer,
-                pool,
-                wanted,
-                seed.child("fill"),
-                write=write,
-                batch_size=batch,
-                synthetic_share=settings["synthetic_share"],
-                max_rounds=self.max_rounds,
-                n_jobs=self.n_jobs,
-                f=f,
-                tick=tick,
-            )
+            options = {"write": write, "batch_size": batch, "n_jobs": self.n_jobs, "tick": tick}
+            options["synthetic_share"] = settings["synthetic_share"]
+            filled = self._drive(synthesizer, pool, wanted, seed.child("fill"), f, **options)
         if context is not None:
             context.call_on_fit_task_end(estimator=self)
         return filled
+
+    def _drive(self, synthesizer, pool, wanted, seed, f, **options) -> Filled:
+        """Run the engine's driver."""
+        options["max_rounds"] = self.max_rounds
+        return fill(synthesizer, pool, wanted, seed, f=f, **options)
 
     def _begin(self, n_rows: int, batch: int) -> Any:
         """Open scikit-learn's callback context where this version has one."""
@@ -307,7 +310,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         """Write the fitted attributes, and warn where little was accepted."""
         n = len(data.y)
         self.is_synthetic_ = np.concatenate([np.zeros(n, bool), filled.synthetic.numpy()])
-        self.provenance_ = _provenance(data, filled, from_aux=from_aux)
+        self.provenance_ = provenance_records(data, filled, from_aux=from_aux)
         asked = {k: round(settings["synthetic_share"] * m) for k, m in wanted.items()}
         label = dict(enumerate(data.classes.tolist()))
         made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
@@ -351,7 +354,7 @@ def _label_rows(data: Data, filled: Filled) -> np.ndarray:
     return np.concatenate([np.arange(len(data.y)), first[filled.y.numpy()]])
 
 
-def _provenance(data: Data, filled: Filled, *, from_aux: bool) -> np.ndarray:
+def provenance_records(data: Data, filled: Filled, *, from_aux: bool) -> np.ndarray:
     """Say of each output row where it comes from."""
     n, synthetic = len(data.y), filled.synthetic.numpy()
     record = np.zeros(n + len(synthetic), dtype=PROVENANCE)

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from ltresample._compat import check_target_type, validate_data
 from ltresample.over_sampling._containers import Container, container_of
-from ltresample.synthesis import ArrayRows, Pool, Rows, RowStream, Space, open_set_rows
+from ltresample.synthesis import (
+    ArrayRows,
+    Pool,
+    Rows,
+    Space,
+    check_random_access,
+    open_set_rows,
+)
 
 __all__ = ["Data", "aligned_aux", "check_finite", "labels_of", "open_data", "pool_of"]
 
@@ -131,12 +138,7 @@ def aligned_aux(X_aux: Any, columns: np.ndarray | None) -> Any:
 def aux_at_random(aux: Any, values: Any, *, dtype: Any, device: Any) -> Rows:
     """Open open-set samples that are to be read in any order."""
     rows = open_set_rows(aux, values, dtype=dtype, device=device)
-    if isinstance(rows, RowStream):
-        raise ValueError(
-            "Open-set samples that synthesis starts from are read in random order. Got a loader or "
-            "an iterable Dataset, which has one order. Pass an array, a memory map or a map-style "
-            "Dataset."
-        )
+    check_random_access(rows)
     return rows
 
 
@@ -177,10 +179,12 @@ def _space_numbers(data: Data) -> tuple[Any, Any, Any, Any, bool]:
         return _sparse_numbers(values)
     if not dense:
         values = values.toarray()
-    scale = values.std(axis=0, dtype=np.float64)
+    mean = values.mean(axis=0, dtype=np.float64)
+    blocks = np.array_split(values, len(values) // 4096 + 1)  # no copy of the whole table
+    scale = np.sqrt(sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(values))
     lower, upper = values.min(axis=0), values.max(axis=0)
     scale[lower == upper] = 0.0  # rounding may leave a trace of spread in a constant column
-    return values.mean(axis=0, dtype=np.float64), scale, lower, upper, False
+    return mean, scale, lower, upper, False
 
 
 def _image_numbers(values: np.ndarray) -> tuple[Any, Any, Any, Any, bool]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from torch import Tensor
 
 from ltresample._random import Seed
 from ltresample.distances import (
@@ -22,7 +23,7 @@ from ltresample.embeddings import (
     PCAEmbedding,
     RandomEmbedding,
 )
-from ltresample.over_sampling._base import BaseSynthesisSampler
+from ltresample.over_sampling._base import RECIPES, BaseSynthesisSampler
 from ltresample.over_sampling._m2m import (
     TRANSLATION_CONSTRAINTS,
     TRANSLATION_PRESETS,
@@ -38,13 +39,20 @@ from ltresample.synthesis import (
     SourceAndConfusingClass,
     Synthesizer,
     balanced_rows,
+    confusion_of,
+    fit_fold_guides,
     most_confusing,
     soft_confusion,
 )
 
 __all__ = ["DistributionMatchingOversampler"]
 
-EMBEDDINGS = {"random": RandomEmbedding, "fixed": FixedRandomEmbedding, "identity": IdentityEmbedding}
+# 64 features, as the paper's encoder has
+EMBEDDINGS = {
+    "random": lambda: RandomEmbedding(width=64),
+    "fixed": lambda: FixedRandomEmbedding(width=64),
+    "identity": IdentityEmbedding,
+}
 
 
 class DistributionMatchingOversampler(BaseSynthesisSampler):
@@ -71,8 +79,10 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         The guide, as in `M2mSampler`.
     f : None, estimator, nn.Module or list of these, default=None
         A second classifier; None leaves its term out.
-    X_aux : array-like of shape (n_aux, n_features, ...) or None, default=None
-        Open-set samples, of none of the classes, to start from. May be a memory map.
+    X_aux : array-like of shape (n_aux, n_features, ...), Dataset or None, default=None
+        Open-set samples, of none of the classes, to start from: an array, memory map, sparse
+        matrix, frame, tensor or map-style torch Dataset. For images in [0, 1] unsigned bytes are
+        divided by 255.
     distance : {"transport", "exact", "mmd", "energy", "none", "auto"} or callable, default="auto"
         Between the sets: entropic or exact optimal transport on cosine cost, squared distance of
         means, energy distance, none; or ``distance(real, synthetic, real_mask=, synthetic_mask=)``.
@@ -96,7 +106,8 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         As in `M2mSampler`.
     confusing : {"none", "only", "add"}, default="none"
         Which logit of f is pushed down: the seed's class; the class that k is most often taken for
-        by g ("only", and always with open-set seeds); both.
+        by g ("only", and always with open-set seeds); both. What g takes a class for is a mean of
+        probabilities, out of fold where g is None, else over 50 real samples of each class.
     class_test : bool, default=True
         Apply L(d).
     intra : {"literal", "unbiased"}, default="literal"
@@ -280,6 +291,12 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
 
     def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
         from_aux = pool.aux_x is not None
+        if from_aux and self.n_seeds_per_class is not None:
+            raise ValueError(
+                "n_seeds_per_class limits which real samples may be seeds, and with X_aux none is. "
+                f"Got n_seeds_per_class={self.n_seeds_per_class!r}. Pass a part of X_aux "
+                "instead."
+            )
         return DistributionMatching(
             g=g,
             seeding=OpenSetSeeds() if from_aux else seeding_for(self, settings),
@@ -294,7 +311,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
             class_test=self.class_test,
             unbiased=self.intra == "unbiased",
             literal_scale=self.matching_scale == "literal",
-            penalty=self._penalty(pool, g, from_aux=from_aux),
+            penalty=self._penalty(settings, pool, g, from_aux=from_aux),
             n_real=self.n_real,
         )
 
@@ -326,10 +343,19 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
             return NetworkEmbedding(module)
         return EMBEDDINGS[embedding]()
 
-    def _penalty(self, pool: Pool, g: Classifier, *, from_aux: bool) -> Any:
+    def _penalty(
+        self, settings: dict[str, Any], pool: Pool, g: Classifier, *, from_aux: bool
+    ) -> Any:
         if self.f is None or (self.confusing == "none" and not from_aux):
             return None
-        rows = balanced_rows(pool, Seed(0).child("confusion"))
-        confusing = most_confusing(soft_confusion(g, pool, rows), pool.class_counts)
+        confusing = most_confusing(self._affinity(settings, pool, g), pool.class_counts)
         both = self.confusing == "add" and not from_aux
         return SourceAndConfusingClass(confusing) if both else ConfusingClass(confusing)
+
+    def _affinity(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Tensor:
+        """Give what each class is taken for; out of fold where g was fitted inside."""
+        seed = Seed(0).child("confusion")
+        if self.g is None:
+            guides = fit_fold_guides(pool, seed, RECIPES[settings["g_recipe"]])
+            return confusion_of(guides.out_of_fold_proba(pool), pool.y)
+        return soft_confusion(g, pool, balanced_rows(pool, seed))

@@ -17,7 +17,7 @@ from ltresample._torch import evaluating, pick_device
 from ltresample.models import CosineHead
 from ltresample.synthesis._classifier import Classifier
 
-__all__ = ["as_classifier", "differentiable", "fitted", "is_fitted"]
+__all__ = ["as_classifier", "differentiable", "fitted", "is_fitted", "unscaled_cosine_factor"]
 
 _ALLOWED = (
     "Pass None, an nn.Module that gives logits, a skorch classifier, a linear classifier with "
@@ -91,7 +91,7 @@ def as_classifier(
         _member(part, classes, name, example.dtype, device)
         for part in (g if isinstance(g, list | tuple) else [g])
     ]
-    scale = 30.0 if any(_has_unscaled_cosine_head(member) for member in members) else 1.0
+    scale = unscaled_cosine_factor(*members)
     classifier = Classifier(members, logit_scale=scale)
     _try(classifier, example, classes, name)
     return classifier
@@ -110,8 +110,10 @@ def _member(g: Any, classes: np.ndarray, name: str, dtype: torch.dtype, device: 
     return module.to(device=device, dtype=dtype) if not hasattr(g, "module_") else module
 
 
-def _has_unscaled_cosine_head(module: nn.Module) -> bool:
-    return any(isinstance(m, CosineHead) and m.scale == 1.0 for m in module.modules())
+def unscaled_cosine_factor(*members: nn.Module) -> float:
+    """Give 30 for networks with a cosine head that has no scale of its own, else 1."""
+    parts = [part for member in members for part in member.modules()]
+    return 30.0 if any(isinstance(m, CosineHead) and m.scale == 1.0 for m in parts) else 1.0
 
 
 def _try(classifier: Classifier, example: Tensor, classes: np.ndarray, name: str) -> None:

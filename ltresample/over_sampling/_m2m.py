@@ -45,7 +45,7 @@ TRANSLATION_CONSTRAINTS: dict[str, list] = {
 TRANSLATION_PRESETS: dict[str, dict[str, Any]] = {
     "scaled": {
         "step_size": "reach",
-        "n_steps": 20,
+        "n_steps": 10,
         "min_confidence": 0.6,
         "source_penalty": 0.5,
         "count_decay": scaled_count_decay,

@@ -15,6 +15,7 @@ from ltresample._random import Seed
 from ltresample.models import fold_batch_norm
 from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._guides import is_fitted
+from ltresample.over_sampling._open_set_rows import open_for_training
 from ltresample.synthesis import (
     ArrayRows,
     Batch,
@@ -25,7 +26,7 @@ from ltresample.synthesis import (
     rewrite_batch,
 )
 
-__all__ = ["OnlineSampler", "begin_online"]
+__all__ = ["OnlineSampler", "begin_online", "in_type", "ready"]
 
 
 @dataclass
@@ -129,7 +130,8 @@ def begin_online(
     own.preset = "paper" if len(pool.x.row_shape) > 1 else sampler.preset
     own.f = None
     settings = own._settings(pool.class_counts.cpu().numpy())
-    pool = pool._replace(aux_x=own._aux(pool.aux_x, settings))
+    aux = own._aux(pool.aux_x, settings)
+    pool = pool._replace(aux_x=None if aux is None else open_for_training(aux, pool))
     g = _guide(own, pool, classes, settings, f=f, seed=seed, raw=raw)
     own.f = f
     method = own._synthesizer(settings, pool, g)
@@ -153,8 +155,8 @@ def _guide(own: Any, pool: Pool, classes: np.ndarray, settings, *, f, seed, raw)
         return Classifier([f])
     dtype = pool.space.scale.dtype
     given = own.g
-    own.g = _in_type(given, dtype)
-    to_fit = raw is not None and given is not None and not _ready(given)
+    own.g = in_type(given, dtype)
+    to_fit = raw is not None and given is not None and not ready(given)
     labels = classes[pool.y.cpu().numpy()]
     data = Data(None, raw() if to_fit else None, labels, classes, None, None)
     g, _ = own._guides(data, pool, settings, seed)
@@ -163,16 +165,16 @@ def _guide(own: Any, pool: Pool, classes: np.ndarray, settings, *, f, seed, raw)
     )
 
 
-def _ready(g: Any) -> bool:
+def ready(g: Any) -> bool:
     if isinstance(g, list | tuple):
-        return all(_ready(part) for part in g)
+        return all(ready(part) for part in g)
     return isinstance(g, nn.Module) or hasattr(g, "module_") or is_fitted(g)
 
 
-def _in_type(g: Any, dtype: torch.dtype) -> Any:
+def in_type(g: Any, dtype: torch.dtype) -> Any:
     """Give networks in the type of the rows; those that have it, and all else, as they are."""
     if isinstance(g, list | tuple):
-        return [_in_type(part, dtype) for part in g]
+        return [in_type(part, dtype) for part in g]
     module = getattr(g, "module_", g)
     if not isinstance(module, nn.Module) or all(p.dtype == dtype for p in module.parameters()):
         return g

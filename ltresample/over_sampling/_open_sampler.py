@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
 
 from ltresample._compat import check_sampling_strategy, fit_context
 from ltresample._random import Seed, root_seed
@@ -16,13 +17,23 @@ from ltresample._validation import LongTailWarning
 from ltresample.over_sampling._base import PROVENANCE
 from ltresample.over_sampling._containers import take_labels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data
-from ltresample.over_sampling._open_set_rows import append_rows, built_in_rows, read_rows
+from ltresample.over_sampling._guides import unscaled_cosine_factor
+from ltresample.over_sampling._open_set_rows import (
+    append_rows,
+    built_in_rows,
+    open_for_training,
+    read_rows,
+)
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
+    ArrayRows,
+    Batch,
     OpenSampling,
+    Pool,
     balancing_size,
     exact_counts,
     label_distribution,
+    rewrite_batch,
 )
 
 __all__ = ["OpenSampler"]
@@ -33,6 +44,20 @@ class _Plan(NamedTuple):
 
     counts: np.ndarray  # (K,) open-set rows per label
     distribution: np.ndarray  # (K,) Gamma
+
+
+class OnlineOpenSampling(NamedTuple):
+    """Open-sampling, bound to a training split."""
+
+    method: OpenSampling
+    pool: Pool  # the whole training split and the open-set samples
+    balanced: bool = False  # batches are drawn from the data as they are
+    g_: None = None
+
+    def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
+        """Put open-set rows behind a mini-batch, with a loss term of their own."""
+        rows = ArrayRows(x, dtype=x.dtype, device=x.device)
+        return rewrite_batch(self.method, self.pool._replace(x=rows, y=y, in_batch=True), seed)
 
 
 class OpenSampler(BaseOverSampler):
@@ -94,9 +119,9 @@ class OpenSampler(BaseOverSampler):
         In training: draw labels anew in every step. False: each sample keeps its label.
     aux_batch_size : int or None, default=None
         In training: open-set rows in each step. None: as many as the mini-batch has.
-    logit_scale : float, default=1.0
-        In training: factor on the logits in the open-set loss; for a cosine head without a scale of
-        its own, the scale of the criterion, usually 30.
+    logit_scale : float or "auto", default="auto"
+        In training: factor on the logits in the open-set loss. "auto": 30 for a cosine head without
+        a scale of its own, whose logits the criterion scales, else 1.
     batch_size : int or "auto", default="auto"
         Rows read at once. The result does not depend on it.
     random_state : int, RandomState or None, default=None
@@ -162,7 +187,7 @@ class OpenSampler(BaseOverSampler):
         **BaseOverSampler._parameter_constraints,
         "X_aux": "no_validation",
         "labels": [StrOptions(set(LABEL_DISTRIBUTIONS))],
-        "alpha": [None, Interval(Real, 0, None, closed="neither")],
+        "alpha": [None, Interval(Real, 0, None, closed="right")],
         "beta": [Interval(Real, 0, 1, closed="both")],
         "n_aux": [None, Interval(Integral, 1, None, closed="left")],
         "eta": [Interval(Real, 0, None, closed="left")],
@@ -170,7 +195,7 @@ class OpenSampler(BaseOverSampler):
         "normalize": [StrOptions({"rows", "weights"})],
         "relabel": ["boolean"],
         "aux_batch_size": [None, Interval(Integral, 1, None, closed="left")],
-        "logit_scale": [Interval(Real, 0, None, closed="neither")],
+        "logit_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
@@ -188,7 +213,7 @@ class OpenSampler(BaseOverSampler):
         normalize="rows",
         relabel=True,
         aux_batch_size=None,
-        logit_scale=1.0,
+        logit_scale="auto",
         batch_size="auto",
         random_state=None,
     ):
@@ -325,40 +350,56 @@ class OpenSampler(BaseOverSampler):
             return self.batch_size
         return int(np.clip((32 << 20) // (8 * max(1, np.prod(data.values.shape[1:]))), 64, 4096))
 
-    def online_method(self, class_counts: np.ndarray, seed: Seed) -> OpenSampling:
-        """Give the engine's method for training steps.
+    def online(self, pool, *, classes, f, seed, raw=None):
+        """Begin a training run; `ltresample.training` calls it.
 
         Parameters
         ----------
-        class_counts : array-like of shape (n_classes,)
-            N_k of the training split.
+        pool : Pool
+            The whole training split, as the network in training takes it.
+        classes : ndarray of shape (n_classes,)
+            Labels, sorted.
+        f : nn.Module
+            The network in training.
         seed : Seed
-            Root of labels that stay with their sample, where ``relabel=False``.
+            Root of what is random in the preparation.
+        raw : callable or None, default=None
+            Not used.
 
         Returns
         -------
-        OpenSampling
-            What puts open-set rows behind a mini-batch.
+        OnlineOpenSampling
+            Puts open-set rows behind mini-batches; the sampler itself is not changed.
 
         Raises
         ------
         ValueError
-            If `sampling_strategy` is not "auto": it sets numbers of rows, which steps have not.
+            If there are no open-set samples or they cannot be used, `alpha` is below the largest
+            class prior, or `sampling_strategy` is not "auto": it sets numbers of rows.
         """
         if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "auto"):
             raise ValueError(
                 "In training the labels follow from labels and alpha. Got OpenSampler("
                 f"sampling_strategy={self.sampling_strategy!r}). Leave it at 'auto'."
             )
-        return OpenSampling(
-            distribution=self._distribution(np.asarray(class_counts)),
+        aux = self.X_aux if pool.aux_x is None else pool.aux_x
+        if aux is None:
+            raise ValueError(
+                "OpenSampler needs open-set samples in training. Got X_aux=None. Pass an array, a "
+                "memory map, a Dataset or a DataLoader of samples that belong to none of the "
+                "classes, or make some with the generators of ltresample.datasets."
+            )
+        scale = self.logit_scale
+        method = OpenSampling(
+            distribution=self._distribution(pool.class_counts.cpu().numpy()),
             eta=float(self.eta),
             n_aux=self.aux_batch_size,
             soft=self.soft,
             normalize=self.normalize,
-            fixed=None if self.relabel else seed,
-            logit_scale=float(self.logit_scale),
+            fixed=None if self.relabel else seed.child("fixed labels"),
+            logit_scale=unscaled_cosine_factor(f) if scale == "auto" else float(scale),
         )
+        return OnlineOpenSampling(method, pool._replace(aux_x=open_for_training(aux, pool)))
 
     @property
     def soft_targets_(self) -> np.ndarray:
@@ -383,6 +424,8 @@ class OpenSampler(BaseOverSampler):
         record = np.zeros(n + m, dtype=PROVENANCE)
         record["origin"] = np.where(self.is_synthetic_, "open-set", "original")
         record["seed_index"] = np.concatenate([np.arange(n), index])
+        record["partner_index"] = -1
+        record["partner_index"] = -1
         record["from_aux"] = self.is_synthetic_
         record["source"] = np.concatenate([data.y, np.full(m, -1)])
         record["round"] = -1

@@ -14,9 +14,9 @@ from ltresample._random import Seed
 from ltresample._torch import as_tensor, to_numpy
 from ltresample.datasets import KnownRows, permute_features, shuffle_patches, shuffle_words
 from ltresample.over_sampling._data import Data
-from ltresample.synthesis import RowStream, open_set_rows
+from ltresample.synthesis import Pool, Rows, RowStream, open_set_rows
 
-__all__ = ["append_rows", "built_in_rows", "read_rows"]
+__all__ = ["append_rows", "built_in_rows", "open_for_training", "read_rows"]
 
 
 def built_in_rows(values: Any, m: int, seed: Seed) -> Iterator[Tensor]:
@@ -49,6 +49,16 @@ def read_rows(
     index = index[:m].astype(np.int64)
     parts = torch.from_numpy(index).split(size) if m else []
     return index, (rows.take(part) for part in parts)
+
+
+def open_for_training(aux: Any, pool: Pool) -> Rows | RowStream:
+    """Open open-set samples in the units of the rows in training; opened ones stay as they are."""
+    if hasattr(aux, "row_shape"):
+        return aux
+    n = len(pool.x)
+    look = torch.linspace(0, n - 1, min(1024, n), dtype=torch.float64)
+    example = pool.x.take(look.long().to(pool.y.device))
+    return open_set_rows(aux, example, dtype=example.dtype, device=example.device)
 
 
 def append_rows(data: Data, blocks: Iterator[Tensor], m: int) -> tuple[Any, int]:

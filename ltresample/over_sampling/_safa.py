@@ -78,7 +78,7 @@ class SAFASampler(BaseSynthesisSampler):
         Hidden units of E, D, G and Q. None: as many as columns, within 64 and 256.
     n_steps : int or None, default=None
         Gradient steps in which the networks are fitted, in batches of 64 head pairs and 64 tail
-        pairs. None: 30 passes over the data, between 100 and 300 steps.
+        pairs. None: 30 passes over the data, between 100 and 200 steps.
     learning_rate : float, default=0.003
         Of AdamW, falling to 0 along a cosine.
     synthetic_share : float or "auto", default="auto"
@@ -128,8 +128,8 @@ class SAFASampler(BaseSynthesisSampler):
     Notes
     -----
     ``preset="paper"``: weights 100, .01, .01 and .1, delta_sign "paper", generator "plain",
-    synthetic_share 1. ``preset="scaled"``: weights 1, .01, .01 and .1, delta_sign "consistent",
-    generator "residual", synthetic_share 1.
+    synthetic_share 1. ``preset="scaled"``: weights 10, .01, .01 and .1, delta_sign "consistent",
+    generator "residual", synthetic_share .5.
 
     *Fidelity.* No code of the paper's authors is public. The paper: maps of a network that is
     trained along, lambda_3 = 100, which stands beside lambda_2 = .01 for a loss of the same form.
@@ -170,13 +170,13 @@ class SAFASampler(BaseSynthesisSampler):
     }
     _presets: ClassVar[dict] = {
         "scaled": {
-            "reconstruction_weight": 1.0,
+            "reconstruction_weight": 10.0,
             "tail_spread_weight": 0.01,
             "head_spread_weight": 0.01,
             "contrast_weight": 0.1,
             "delta_sign": "consistent",
             "generator": "residual",
-            "synthetic_share": 1.0,
+            "synthetic_share": 0.5,
         },
         "paper": {
             "reconstruction_weight": 100.0,

@@ -37,8 +37,18 @@ from ltresample.synthesis._open_sampling import (
     exact_counts,
     label_distribution,
 )
-from ltresample.synthesis._open_set_rows import DatasetRows, RowStream, open_set_rows
-from ltresample.synthesis._out_of_fold import FoldGuides, confusion_of, fit_fold_guides
+from ltresample.synthesis._open_set_rows import (
+    DatasetRows,
+    RowStream,
+    check_random_access,
+    open_set_rows,
+)
+from ltresample.synthesis._out_of_fold import (
+    FoldGuides,
+    confusion_of,
+    deal_folds,
+    fit_fold_guides,
+)
 from ltresample.synthesis._pair_mixing import MixDraw, MixedRows, PairMixing
 from ltresample.synthesis._penalties import (
     ConfusingClass,
@@ -109,7 +119,9 @@ __all__ = [
     "augment_tail",
     "balanced_rows",
     "balancing_size",
+    "check_random_access",
     "confusion_of",
+    "deal_folds",
     "descend",
     "draw_same_class_pairs",
     "exact_counts",

@@ -91,7 +91,7 @@ class Space(NamedTuple):
 
     def project(self, x: Tensor) -> Tensor:
         """Clip to the allowed range."""
-        return torch.minimum(torch.maximum(x, self.lower), self.upper)
+        return torch.clamp(x, self.lower, self.upper)
 
     def rounded(self, x: Tensor) -> Tensor:
         """Put whole-number columns on whole numbers."""
@@ -100,7 +100,7 @@ class Space(NamedTuple):
     def standardized(self, x: Tensor) -> Tensor:
         """Give (x - center) / scale, 0 in columns that never move."""
         inverse = torch.where(self.scale > 0, 1 / self.scale, torch.zeros_like(self.scale))
-        return (x - self.center) * inverse
+        return torch.addcmul(-self.center * inverse, x, inverse)  # one pass over x
 
 
 class Pool(NamedTuple):
@@ -113,6 +113,7 @@ class Pool(NamedTuple):
     aux_x: Rows | None = None  # open-set samples: of none of the classes
     reference: Pool | None = None  # where real sets of a class come from, if not from here
     in_batch: bool = False  # x is a mini-batch that an index sampler has already balanced
+    weight: Tensor | None = None  # (n,) sample weights; None: all alike
 
 
 class Candidates(NamedTuple):
@@ -140,6 +141,7 @@ class Batch(NamedTuple):
     terms: list[LossTerm]
     n_requested: int  # slots for which a synthetic sample was wanted
     n_accepted: int
+    weighted: bool = False  # sample weights are in the coefficients of the terms already
 
 
 class Synthesizer(Protocol):

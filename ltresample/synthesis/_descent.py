@@ -102,21 +102,24 @@ def descend(
     confidence = torch.full((len(x),), torch.nan, dtype=x.dtype, device=x.device)
     done = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     moving = torch.arange(len(x), device=x.device)
+    metric = space.scale if movable is None else space.scale * movable
     for _ in range(n_steps):
         if not len(moving):
             break
+        here = x[moving] if len(moving) < len(x) else x
         # whole-number columns are judged, and their gradients taken, at the nearest whole number
-        here = space.rounded(x[moving]).requires_grad_()
-        cost, sure, passes = objective(here, moving)
-        (gradient,) = torch.autograd.grad(cost.sum(), here)
+        judged = space.rounded(here).detach().requires_grad_()
+        cost, sure, passes = objective(judged, moving)
+        (direction,) = torch.autograd.grad(cost.sum(), judged)
         with torch.no_grad():
             if rest and passes.any():
                 confidence[moving], done[moving] = sure, passes
-                gradient, moving = gradient[~passes], moving[~passes]
-            direction = gradient * space.scale  # dJ/dz, z = (x - center) / scale
-            direction = direction if movable is None else direction * movable[moving]
-            length = _per_row(step_size[moving] / (row_norms(direction) + 1e-10), direction)
-            x[moving] = space.project(x[moving] - space.scale * length * direction)
+                here, direction, moving = here[~passes], direction[~passes], moving[~passes]
+            own = metric if movable is None or len(moving) == len(x) else metric[moving]
+            direction.mul_(own)  # dJ/dz, z = (x - center) / scale
+            length = step_size[moving] / (row_norms(direction) + 1e-10)
+            direction.mul_(space.scale).mul_(_per_row(length, direction))
+            x[moving] = space.project(here - direction)
     x = space.rounded(x)
     if len(moving):  # those that never rested
         with torch.no_grad():

@@ -135,10 +135,12 @@ class DistributionMatching(M2m):
 
     def _balanced(self, members: list[Tensor], seed: Seed) -> Tensor:
         """Draw real rows, each class alike."""
-        present = [m for m in members if len(m)]
+        sizes = torch.tensor([len(m) for m in members])
+        present = (sizes > 0).nonzero()[:, 0]
         u = torch.rand(2, self.n_calibration, generator=seed.torch(), dtype=torch.float64)
-        k = (u[0] * len(present)).long().tolist()
-        return torch.stack([present[j][int(v * len(present[j]))] for j, v in zip(k, u[1], strict=True)])
+        k = present[(u[0] * len(present)).long()]
+        position = (sizes.cumsum(0) - sizes)[k] + (u[1] * sizes[k]).long()
+        return torch.cat(members)[position.to(members[0].device)]
 
     def synthesize(
         self, pool: Pool, state: Any, draws: list[DistributionMatchingDraw], f=None

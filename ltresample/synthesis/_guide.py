@@ -32,7 +32,7 @@ class GuideRecipe(NamedTuple):
     balanced_from: float = 0.0  # share of training after which classes are drawn alike; 1: never
     n_passes: int = 30  # over the data, within the bounds on the number of steps
     min_steps: int = 200
-    max_steps: int = 600
+    max_steps: int = 400
     batch_size: int = 256
     lr: float = 0.01
     weight_decay: float = 0.01
@@ -61,7 +61,7 @@ class Standardize(nn.Module):
         return (x - self.center) * self.factor
 
 
-def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe()) -> nn.Module:
+def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.Module:
     """Train a small network on the pool: an ensemble of MLPs for rows, a CNN for images.
 
     Parameters
@@ -70,14 +70,15 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe()) -> nn
         Real samples.
     seed : Seed
         Root of initialisation, bootstrap and index stream; no global generator is touched.
-    recipe : GuideRecipe
-        How to train.
+    recipe : GuideRecipe or None, default=None
+        How to train; None stands for ``GuideRecipe()``.
 
     Returns
     -------
     nn.Module
         In evaluation mode, with logits (n, K) or (M, n, K) for rows of the pool.
     """
+    recipe = _sized(recipe or GuideRecipe(), pool)
     with uninitialized():
         network = nn.Sequential(Standardize(pool.space), _architecture(pool, recipe))
     initialize(network, seed.child("init").torch())
@@ -85,6 +86,15 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe()) -> nn
     weights = _bootstrap(pool, seed.child("bootstrap"), recipe)  # (M, n)
     train_guide(network, pool, weights, seed.child("order").torch(), recipe)
     return network.eval()
+
+
+def _sized(recipe: GuideRecipe, pool: Pool) -> GuideRecipe:
+    """Halve members and units of an ensemble on wide rows, where the first layer is all of the cost."""
+    if not recipe.bagged or pool.x.row_shape[0] <= 256:
+        return recipe
+    return recipe._replace(
+        n_members=max(1, recipe.n_members // 2), hidden=max(1, recipe.hidden // 2)
+    )
 
 
 def _architecture(pool: Pool, recipe: GuideRecipe) -> nn.Module:

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from ltresample._random import Seed
 from ltresample.class_counts import class_prior, class_weights, complementary_distribution
-from ltresample.losses import cross_entropy
+from ltresample.losses import CrossEntropy
 from ltresample.synthesis._base import Batch, LossTerm, Pool, index_of
-from ltresample.synthesis._open_set_rows import RowStream
 
 __all__ = [
     "LABEL_DISTRIBUTIONS",
@@ -162,35 +161,26 @@ def exact_counts(n: int, distribution: ArrayLike) -> NDArray[np.int64]:
     return counts
 
 
-@dataclass(frozen=True)
-class PlainCrossEntropy:
-    """Cross-entropy of each row, whatever the criterion of the training is.
+class PlainCrossEntropy(CrossEntropy):
+    """Mean over rows of the cross-entropy, whatever the criterion of the training is.
 
     Parameters
     ----------
     logit_scale : float, default=1.0
         Factor on the logits; the scale of a cosine head, whose logits lie in [-1, 1].
+
+    Examples
+    --------
+    >>> PlainCrossEntropy()(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+    tensor(0.6931)
     """
 
-    logit_scale: float = 1.0
+    def __init__(self, logit_scale: float = 1.0):
+        super().__init__(reduction="mean")
+        self.logit_scale = logit_scale
 
-    def __call__(
-        self,
-        logits: Tensor,
-        y: Tensor,
-        *,
-        weight: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-        reduction: str = "mean",
-    ) -> Tensor:
-        """Give the mean over rows; see `ltresample.losses.cross_entropy`."""
-        return cross_entropy(
-            self.logit_scale * logits,
-            y,
-            weight=weight,
-            sample_weight=sample_weight,
-            reduction=reduction,
-        )
+    def _rows(self, logits: Tensor, y: Tensor) -> Tensor:
+        return super()._rows(self.logit_scale * logits, y)
 
 
 class OpenDraw(NamedTuple):
@@ -262,7 +252,7 @@ class OpenSampling:
     def draw(self, pool: Pool, m: int, seed: Seed) -> OpenDraw:
         """Choose m rows of the auxiliary pool and their labels."""
         index = None
-        if not isinstance(pool.aux_x, RowStream):
+        if not getattr(pool.aux_x, "is_stream", False):
             index = torch.randint(len(pool.aux_x), (m,), generator=seed.child("rows").torch())
         return OpenDraw(index, index_of(self._labels(index, m, seed), pool.y.device))
 
@@ -293,12 +283,12 @@ class OpenSampling:
     def rewrite(self, pool: Pool, seed: Seed, f=None) -> Batch:
         """Put m open-set rows behind the mini-batch, for one forward pass over both."""
         n = len(pool.y)
-        m = n if self.n_aux is None else self.n_aux
-        draw = self.draw(pool, m, seed)
-        own = pool.x.take(torch.arange(n, device=pool.y.device))
-        aux = pool.aux_x.read(m) if draw.index is None else pool.aux_x.take(draw.index)
-        x = torch.cat([own, aux.to(own)])
-        return Batch(x, [LossTerm(slice(0, n), pool.y), self.term(draw.y, start=n)], m, m)
+        x = pool.x.take(torch.arange(n, device=pool.y.device))
+        draw = self.draw(pool, n if self.n_aux is None else self.n_aux, seed)
+        rows = pool.aux_x
+        aux = rows.read(len(draw.y)) if draw.index is None else rows.take(draw.index)
+        terms = [LossTerm(slice(0, n), pool.y), self.term(draw.y, start=n)]
+        return Batch(torch.cat([x, aux.to(x)]), terms, len(aux), len(aux))
 
 
 def _uniform_of(index: NDArray[np.int64], key: int) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from ltresample._torch import as_tensor
 from ltresample._validation import LongTailWarning
 from ltresample.synthesis._base import ArrayRows, Rows
 
-__all__ = ["DatasetRows", "RowStream", "open_set_rows"]
+__all__ = ["DatasetRows", "RowStream", "check_random_access", "open_set_rows"]
 
 _LOOK = 1024  # rows that are looked at where a look at all of them would read a whole file
 
@@ -82,6 +82,8 @@ class RowStream:
     >>> stream.read(4)[:, 0]
     tensor([0., 2., 4., 0.])
     """
+
+    is_stream = True  # read in order, not taken by position
 
     def __init__(self, loader: Iterable, *, dtype: torch.dtype = torch.float32, device: Any = None):
         if isinstance(loader, Iterator):
@@ -242,6 +244,16 @@ def open_set_rows(
             "Divide by 255 in the loader's Dataset or collate_fn."
         )
     return _ScaledRows(rows, factor)
+
+
+def check_random_access(rows: Any) -> None:
+    """Refuse a stream where rows are taken by position."""
+    if getattr(rows, "is_stream", False):
+        raise ValueError(
+            "Open-set samples that synthesis starts from are read in random order. Got a loader or "
+            "an iterable Dataset, which has one order. Pass an array, a memory map or a map-style "
+            "Dataset."
+        )
 
 
 def _opened(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:

@@ -88,9 +88,7 @@ def deal_folds(y: Tensor, n_classes: int, seed: Seed, *, n_folds: int) -> Tensor
     return fold.to(y.device)
 
 
-def fit_fold_guides(
-    pool: Pool, seed: Seed, recipe: GuideRecipe = GuideRecipe(), *, n_folds: int = 4
-) -> FoldGuides:
+def fit_fold_guides(pool: Pool, seed: Seed, recipe: GuideRecipe, *, n_folds: int = 4) -> FoldGuides:
     """Train one network for each fold, on all other folds.
 
     Rows of a table get small MLPs that are trained together, images one CNN for each fold.
@@ -122,9 +120,7 @@ def fit_fold_guides(
     return FoldGuides(members, fold)
 
 
-def _together(
-    pool: Pool, fold: Tensor, seed: Seed, recipe: GuideRecipe, n_folds: int
-) -> nn.Module:
+def _together(pool: Pool, fold: Tensor, seed: Seed, recipe: GuideRecipe, n_folds: int) -> nn.Module:
     """Train an ensemble whose members have weight 0 on the rows of their own fold."""
     n_classes = len(pool.class_counts)
     with uninitialized():

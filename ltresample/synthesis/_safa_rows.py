@@ -32,7 +32,7 @@ class SafaRecipe(NamedTuple):
 
     n_steps: int | None = None  # None: 30 passes over the data, within the bounds below
     min_steps: int = 100
-    max_steps: int = 300
+    max_steps: int = 200
     n_pairs: int = 64  # of head samples in a batch, and as many of tail samples
     lr: float = 0.003
     weight_decay: float = 0.0002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ltresample._random import Seed
 from ltresample.synthesis._base import Pool
+from ltresample.synthesis._open_set_rows import check_random_access
 
 __all__ = ["DistributionSeeds", "NearSeeds", "OpenSetSeeds", "RandomSeeds", "SeedDraw", "Seeding"]
 
@@ -124,7 +126,8 @@ class OpenSetSeeds:
     from_aux = True
 
     def prepare(self, pool: Pool, targets: list[int]) -> None:
-        """Need nothing."""
+        """Check that samples can be taken by position."""
+        check_random_access(pool.aux_x)
 
     def draw(self, pool: Pool, state: None, y_target: Tensor, seed: Seed) -> SeedDraw:
         """Choose a seed for each target."""
@@ -140,6 +143,21 @@ class _Near(NamedTuple):
     sources: Tensor  # (s,) rows of larger classes
     nearest: Tensor  # (a, n_neighbors) positions in `sources`
     reach: Tensor  # (s,) distance to the nearest row of the class
+
+
+class _StandardizedRows:
+    """Rows of a pool in standard units, flattened; computed once where they take up to 32 MB."""
+
+    def __init__(self, pool: Pool):
+        self.pool, self.all = pool, None
+        n_bytes = len(pool.x) * math.prod(pool.x.row_shape) * pool.space.scale.element_size()
+        if n_bytes <= 32 << 20:
+            self.all = self.take(torch.arange(len(pool.x), device=pool.y.device))
+
+    def take(self, index: Tensor) -> Tensor:
+        if self.all is not None:
+            return self.all[index]
+        return self.pool.space.standardized(self.pool.x.take(index)).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -164,9 +182,10 @@ class NearSeeds:
 
     def prepare(self, pool: Pool, targets: list[int]) -> dict[int, _Near]:
         """Find neighbours in the pool's space."""
-        return {k: self._near(pool, k) for k in targets}
+        rows = _StandardizedRows(pool)
+        return {k: self._near(pool, k, rows) for k in targets}
 
-    def _near(self, pool: Pool, k: int) -> _Near:
+    def _near(self, pool: Pool, k: int, rows: _StandardizedRows) -> _Near:
         anchors = (pool.y == k).nonzero()[:, 0]
         sources = (pool.class_counts[pool.y] > pool.class_counts[k]).nonzero()[:, 0]
         if len(sources) > self.max_sources:
@@ -175,11 +194,10 @@ class NearSeeds:
         if not len(sources) or not len(anchors):
             nothing = anchors.new_zeros(len(anchors), 0)
             return _Near(anchors, sources, nothing, torch.full((len(sources),), torch.nan))
-        rows = pool.space.standardized(pool.x.take(sources)).flatten(1)  # (s, d)
-        nearest, reach = [], torch.full((len(sources),), torch.inf, device=rows.device)
-        for part in anchors.split(_rows_within(64 << 20, len(sources), rows.element_size())):
-            here = pool.space.standardized(pool.x.take(part)).flatten(1)
-            distance = torch.cdist(here, rows)  # (a, s)
+        z = rows.take(sources)  # (s, d)
+        nearest, reach = [], torch.full((len(sources),), torch.inf, device=z.device)
+        for part in anchors.split(_rows_within(16 << 20, len(sources), z.element_size())):
+            distance = torch.cdist(rows.take(part), z)  # (a, s)
             nearest.append(distance.topk(min(self.n_neighbors, len(sources)), largest=False).indices)
             reach = torch.minimum(reach, distance.min(0).values)
         return _Near(anchors, sources, torch.cat(nearest), reach)

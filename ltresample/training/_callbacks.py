@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.utils import data_from_dataset, to_numpy
 from tqdm.auto import tqdm
 
-from ltresample._random import Seed, root_seed
+from ltresample._random import root_seed
 from ltresample.class_counts import class_weights
 from ltresample.metrics import recall_per_class
 from ltresample.synthesis import Pool
@@ -132,11 +131,10 @@ class DeferredReweighting(Callback):
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Set the weights when their time has come."""
-        weight = None
         if _epoch(net) >= epoch_of(self.start, net.max_epochs):
             counts = np.bincount(_training_labels(dataset_train))
             weight = class_weights(counts, self.weighting, beta=self.beta)
-        assign_class_weight(net.criterion_, weight)
+            assign_class_weight(net.criterion_, weight)
 
 
 class DeferredSynthesis(Callback):
@@ -230,6 +228,7 @@ def pool_of(rows: TakenRows, y: torch.Tensor, counts: np.ndarray, *, aux=None, w
         class_counts=torch.as_tensor(counts, device=device),
         space=space,
         aux_x=aux,
+        weight=None if weight is None else weight.to(device),
     )
 
 

@@ -45,7 +45,7 @@ class ParameterNet(NeuralNetClassifier):
         *("iterator_train", "iterator_valid", "callbacks", "compile"),
         *("module", "criterion", "optimizer"),
     ]
-    cuda_dependent_attributes_: ClassVar[list[str]] = ["module_", "criterion_", "optimizer_"]
+    cuda_dependent_attributes_: ClassVar[list[str]] = ["module_", "criterion_", "optimizer_", "g_"]
     _modules: ClassVar[list[str]] = ["module"]
     _criteria: ClassVar[list[str]] = ["criterion"]
     _optimizers: ClassVar[list[str]] = ["optimizer"]
@@ -69,12 +69,11 @@ class ParameterNet(NeuralNetClassifier):
 
     @property
     def _params_to_validate(self) -> set[str]:
-        """Name the parameters of components; skorch checks their spelling."""
+        """Name what went into ``**kwargs``; skorch checks its spelling when it initializes."""
         return set(self._get_param_names()) - self._declared()
 
     def _get_param_names(self) -> list[str]:
-        declared = self._declared()
-        return [k for k in vars(self) if k in declared or ("__" in k and not k.startswith("_"))]
+        return [k for k in vars(self) if not (k.endswith("_") or k.startswith("_"))]
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
         """Give the parameters.
@@ -127,7 +126,8 @@ class ParameterNet(NeuralNetClassifier):
     def _set_uninitialized(self, params: dict[str, Any]) -> None:
         declared = self._declared()
         for name in params:
-            if name not in declared and name.split("__")[0] not in self.prefixes_:
+            component, _, part = name.partition("__")
+            if name not in {*declared, "kwargs"} and not (part and component in self.prefixes_):
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: "
                     f"{sorted(declared)!r}, and parameters of components such as module__x, "

@@ -19,10 +19,10 @@ __all__ = ["Opened", "encoded", "labels_of", "open_rows", "open_training"]
 class Opened(NamedTuple):
     """Validated training data; rows of sample weight 0 are left out."""
 
-    x: Any  # ndarray, CSR matrix, Tensor or torch Dataset
-    labels: np.ndarray  # (n,)
-    weight: np.ndarray | None  # (n,) of mean 1
-    index: np.ndarray | None  # rows that are kept; None: all
+    x: Any  # ndarray, CSR matrix, Tensor or torch Dataset: all rows
+    labels: np.ndarray  # (n,) of the rows that are kept
+    weight: np.ndarray | None  # (n,) of the rows that are kept, of mean 1
+    index: np.ndarray | None  # (n,) the rows that are kept; None: all
 
 
 def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Opened:
@@ -47,7 +47,8 @@ def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) 
     labels = labels_of(labels)
     if sample_weight is None:
         return Opened(x, labels, None, None)
-    return Opened(x, labels, *_weights(sample_weight, x, labels))
+    weight, kept = _weights(sample_weight, x, labels)
+    return Opened(x, labels[kept], weight[kept], None if len(kept) == len(labels) else kept)
 
 
 def open_rows(net: Any, X: Any) -> Any:
@@ -115,8 +116,8 @@ def _labels_of_dataset(X: TorchDataset, y: Any) -> np.ndarray:
     return y
 
 
-def _weights(sample_weight: Any, x: Any, labels: np.ndarray) -> tuple[Any, Any]:
-    """Give weights of mean 1, and the rows whose weight is not zero."""
+def _weights(sample_weight: Any, x: Any, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give weights whose mean over the rows that are kept is 1, and these rows."""
     rows = labels if isinstance(x, TorchDataset) else x
     weight = check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
     kept = np.flatnonzero(weight)
@@ -125,8 +126,4 @@ def _weights(sample_weight: Any, x: Any, labels: np.ndarray) -> tuple[Any, Any]:
             "Sample weights are all zero. Got sample_weight without a positive number. Leave it "
             "out, or give at least one row of each class a positive weight."
         )
-    if len(kept) == len(weight):
-        return weight / weight.mean(), None
     return weight / weight[kept].mean(), kept
-
-

@@ -15,7 +15,7 @@ from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.training._rows import RowDataset
 
-__all__ = ["checkpoint_path", "read", "restore_callbacks", "restore_net", "write"]
+__all__ = ["checkpoint_path", "read", "restore_callbacks", "restore_net", "restore_online", "write"]
 
 PLAIN = (bool, int, float, str, type(None))
 WITHOUT_INFLUENCE = {"checkpoint_dir", "verbose", "device", "max_epochs"}
@@ -59,6 +59,9 @@ def write(net: Any, path: Path) -> None:
         "history": net.history.to_list(),
         "callbacks": {name: _plain_state(callback) for name, callback in net.callbacks_},
     }
+    online = getattr(net._run.synthesis, "online", None)
+    if hasattr(online, "state_dict"):
+        state["online"] = online.state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     torch.save(state, unfinished)
@@ -82,6 +85,12 @@ def restore_net(net: Any, state: dict[str, Any]) -> None:
         net.criterion_.load_state_dict(state["criterion"], strict=False)
     net.history.clear()
     net.history.extend(state["history"])
+
+
+def restore_online(net: Any, state: dict[str, Any]) -> None:
+    """Put back what a resampler trains beside the network."""
+    if "online" in state:
+        net._run.synthesis.online.load_state_dict(state["online"])
 
 
 def restore_callbacks(net: Any, state: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ltresample._torch import as_tensor
 
-__all__ = ["BatchRows", "RowDataset", "TakenRows"]
+__all__ = ["BatchRows", "RowDataset", "TakenRows", "row_shape_of"]
 
 IN_MEMORY = 256 << 20  # bytes up to which rows are converted once, not batch by batch
 
@@ -48,7 +48,7 @@ class TakenRows:
         self.index = index
         self.dtype = dtype
         self.device = device
-        self.shape = _row_shape(x)
+        self.shape = row_shape_of(x)
         self.pixels = len(self.shape) > 1 and getattr(x, "dtype", None) in (np.uint8, torch.uint8)
         self._ready = self._in_memory()
 
@@ -100,6 +100,12 @@ class TakenRows:
         part = object.__new__(type(self))
         vars(part).update(vars(self))
         part.index = index if self.index is None else self.index[index]
+        return part
+
+    def on(self, device: torch.device) -> TakenRows:
+        """Give the same rows elsewhere."""
+        part = object.__new__(type(self))
+        vars(part).update(vars(self), device=device)
         return part
 
     def like(self, x: Any) -> TakenRows:
@@ -171,7 +177,8 @@ class RowDataset(Dataset):
         )
 
 
-def _row_shape(x: Any) -> tuple[int, ...]:
+def row_shape_of(x: Any) -> tuple[int, ...]:
+    """Give the shape of one row of a container."""
     return tuple(as_tensor(x[0][0]).shape) if isinstance(x, TorchDataset) else tuple(x.shape[1:])
 
 

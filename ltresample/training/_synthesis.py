@@ -13,6 +13,8 @@ from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.models import FoldedModule
 from ltresample.synthesis import Batch, Pool
+from ltresample.training._aux_rows import AugmentedRows
+from ltresample.training._rows import RowDataset
 
 __all__ = ["OnlineSynthesis", "Resampler", "StepSynthesis"]
 
@@ -41,6 +43,14 @@ class OnlineSynthesis(Protocol):
 
 class Resampler(Protocol):
     """What ``resampler=`` has to offer; the samplers of `ltresample.over_sampling` do.
+
+    A resampler with ``inside_f = True`` works inside the network (SAFA): it is given the network
+    itself, and the `OnlineSynthesis` has ``join(net)`` and ``leave()``, called when training begins
+    and ends, and ``state_dict`` and ``load_state_dict``, for interrupted runs.
+
+    An `OnlineSynthesis` with ``begin_epoch(epoch, *, max_epochs, held_out)`` is called at the start
+    of each epoch in which it works; `held_out` is (rows, class index) of the validation split, or
+    None.
 
     The loss of a step is the sum over the batch's terms of ``coef * criterion(logits[rows], y)``.
     A method may replace rows (M2m), mix whole batches (two terms with complementary coefficients)
@@ -111,20 +121,36 @@ class StepSynthesis:
         raw: Callable[[], Any] | None = None,
     ):
         module = unwrapped(module)
-        folded = FoldedModule(module)
-        self.folded = folded if folded.folded else None
+        # a resampler that works inside the network has to have the network itself
+        folded = None if getattr(resampler, "inside_f", False) else FoldedModule(module)
+        self.folded = folded if folded is not None and folded.folded else None
         self.online = resampler.online(
             pool, classes=classes, f=self.folded or module, seed=seed, raw=raw
         )
         self.balanced = getattr(self.online, "balanced", True)
+        self.aux = pool.aux_x if isinstance(pool.aux_x, AugmentedRows) else None
+        self.device = pool.y.device
         self.autocast = torch.autocast(
             pool.y.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
         )
+
+    def begin_epoch(self, epoch: int, max_epochs: int, valid: Any = None) -> None:
+        """Tell a resampler that wants to know where training is, and show it the held-out rows."""
+        if not hasattr(self.online, "begin_epoch"):
+            return
+        if self.folded is not None:
+            self.folded.refresh()
+        held_out = None
+        if isinstance(valid, RowDataset):
+            held_out = valid.rows.on(self.device), valid.target
+        self.online.begin_epoch(epoch, max_epochs=max_epochs, held_out=held_out)
 
     def __call__(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
         """Give the batch to train on."""
         if self.folded is not None:
             self.folded.refresh()
+        if self.aux is not None:
+            self.aux.begin_step(seed)
         with self.autocast:
             batch = self.online.rewrite(x, y, seed=seed, index=index)
         return batch._replace(x=batch.x.detach())

@@ -1,0 +1,52 @@
+"""What is noted after every epoch of a run."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from skorch.callbacks import Callback
+
+__all__ = ["Monitor"]
+
+
+class Monitor(Callback):
+    """Score the validation part after every epoch; keep the test predictions of the best epoch.
+
+    The best epoch is the one with the highest bACC on the validation part, of equals the last. The
+    test part has no say.
+
+    Parameters
+    ----------
+    parts : Parts
+        The data.
+
+    Attributes
+    ----------
+    curve : list of float
+        bACC on the validation part after each epoch.
+    best_epoch : int
+        The best of them.
+    best_predictions : ndarray
+        Labels given to the test part after that epoch.
+    seconds : float
+        Time taken by all this.
+    """
+
+    def __init__(self, parts: Any):
+        self.parts = parts
+        self.curve: list[float] = []
+        self.best_epoch = -1
+        self.best_predictions: np.ndarray | None = None
+        self.seconds = 0.0
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Score one epoch."""
+        start = time.perf_counter()
+        score = self.parts.validation_score(net)
+        if not self.curve or score >= max(self.curve):
+            self.best_epoch = len(self.curve)
+            self.best_predictions = net.predict(self.parts.X_test)
+        self.curve.append(score)
+        self.seconds += time.perf_counter() - start

@@ -1,0 +1,51 @@
+"""Labels of mixed rows: soft targets, or two rows with weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltresample.synthesis import Filled
+
+__all__ = ["first_rows", "paired", "soft_targets", "twins"]
+
+
+def twins(wanted: dict[int, int], share: float) -> Tensor:
+    """Give each new row that is to be mixed the place of its twin, -1 to the others."""
+    planned = [torch.arange(n) < round(share * n) for n in wanted.values()]
+    planned = torch.cat(planned) if planned else torch.zeros(0, dtype=torch.bool)
+    return torch.where(planned, len(planned) + planned.cumsum(0) - 1, -1)
+
+
+def paired(filled: Filled, lam: Tensor, twin: Tensor, y: Tensor) -> tuple[Filled, Tensor]:
+    """Append a twin with the background's label to each mixed row, and give weights.
+
+    Rows that were planned but not made stand twice with half the weight.
+    """
+    own = (twin >= 0).nonzero()[:, 0]
+    made = filled.synthetic[own]
+    index = torch.where(made, filled.partner[own], filled.index[own])
+    partner = torch.where(made, filled.index[own], -1)
+    appended = {"y": y[index], "index": index, "partner": partner, "source": y[index]}
+    appended |= {name: getattr(filled, name)[own] for name in ("synthetic", "round", "confidence")}
+    both = {name: torch.cat([getattr(filled, name), part]) for name, part in appended.items()}
+    weight = 1 - lam
+    weight[own[~made]] = 0.5
+    return filled._replace(**both), torch.cat([weight, torch.where(made, lam[own], 0.5)])
+
+
+def soft_targets(filled: Filled, lam: Tensor, y: Tensor, n_classes: int) -> np.ndarray:
+    """Give labels (n + n_new, K) as shares of classes."""
+    targets = torch.zeros(len(y) + len(filled.y), n_classes, dtype=torch.float64)
+    rows = torch.arange(len(targets))
+    own = torch.cat([torch.ones(len(y), dtype=lam.dtype), 1 - lam])
+    targets[rows, torch.cat([y, filled.y])] = own
+    # the background of a duplicate has no share, whatever class is read for it
+    targets.index_put_((rows[len(y) :], y[filled.partner]), lam, accumulate=True)
+    return targets.numpy()
+
+
+def first_rows(filled: Filled, n: int) -> Filled:
+    """Give the first n new rows."""
+    return Filled(*(part[:n] if isinstance(part, Tensor) else part for part in filled))

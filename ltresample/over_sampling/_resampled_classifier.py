@@ -1,0 +1,373 @@
+"""ResampledClassifier: a sampler and a classifier as one estimator, and labels that are shares."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from torch import Tensor
+
+from ltresample._compat import check_sample_weight, fit_context
+from ltresample._validation import LongTailWarning
+from ltresample.over_sampling._data import labels_of
+
+__all__ = ["ResampledClassifier", "to_weighted_pairs"]
+
+
+def to_weighted_pairs(
+    X: Any, soft_targets: Any, classes: Any
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Turn rows whose labels are shares of classes into rows with one label and a weight.
+
+    A row with shares q_k becomes one row for each k with q_k > 0, of label k and weight q_k. For a
+    loss that is linear in the target the weighted sum is the same:
+    ``sum_k q_k l(f(x), k) = l(f(x), q)``.
+
+    Parameters
+    ----------
+    X : array-like, data frame, sparse matrix or tensor of shape (n_samples, ...)
+        Rows.
+    soft_targets : array-like of shape (n_samples, n_classes)
+        Shares, at least 0.
+    classes : array-like of shape (n_classes,)
+        Labels.
+
+    Returns
+    -------
+    X : as X, n_pairs rows
+        The rows, in their order, some of them more than once.
+    y : ndarray of shape (n_pairs,)
+        Labels.
+    sample_weight : ndarray of shape (n_pairs,)
+        Weights.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, or a share is negative or not finite.
+
+    Examples
+    --------
+    >>> X, y, weight = to_weighted_pairs([[1.0], [2.0]], [[1.0, 0.0], [0.25, 0.75]], ["a", "b"])
+    >>> X, y, weight
+    ([[1.0], [2.0], [2.0]], array(['a', 'a', 'b'], dtype='<U1'), array([1.  , 0.25, 0.75]))
+    """
+    targets, classes = np.asarray(soft_targets, dtype=np.float64), np.asarray(classes)
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    if targets.shape != (n, len(classes)):
+        raise ValueError(
+            f"soft_targets must have one row per row of X and one column per class, shape "
+            f"({n}, {len(classes)}). Got shape {targets.shape}."
+        )
+    if not np.isfinite(targets).all() or (targets < 0).any():
+        raise ValueError("soft_targets must be finite and at least 0. Got others.")
+    index, k = np.nonzero(targets)
+    return _take_rows(X, index), classes[k], targets[index, k]
+
+
+def _take_rows(X: Any, index: np.ndarray) -> Any:
+    """Give rows of any container."""
+    if isinstance(X, Tensor):
+        return X[torch.from_numpy(index).to(X.device)]
+    if isinstance(X, list | tuple):
+        return [X[i] for i in index]
+    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+
+
+def _offers(name: str):
+    """Make a test whether the classifier has a method."""
+
+    def test(self) -> bool:
+        getattr(getattr(self, "classifier_", self.classifier), name)
+        return True
+
+    return test
+
+
+class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Resample the training data, then fit a classifier: one plain scikit-learn estimator.
+
+    Resampling happens in `fit` only, on the data that `fit` is given; nothing is split, and in
+    cross-validation nothing leaks. What imbalanced-learn's ``Pipeline`` cannot carry arrives:
+
+    * labels that are shares of classes (`OTMixSampler`, `OpenSampler`) become weighted rows, see
+      `to_weighted_pairs`, which is exact for losses that are linear in the target;
+    * weights of a sampler (`sample_weight_`) are handed on;
+    * weights of the user follow their rows: a new row has the weight of the row that it is made
+      from, if that is of the same class, else the mean weight of its class.
+
+    A classifier that takes no weights is fitted on hard labels, with a warning if these are wrong
+    in part.
+
+    Parameters
+    ----------
+    sampler : sampler
+        With ``fit_resample``: of this package or of imbalanced-learn. Cloned.
+    classifier : classifier
+        Cloned. A ``Pipeline`` gets weights if its last step takes them.
+
+    Attributes
+    ----------
+    sampler_ : sampler
+        The sampler after ``fit_resample``, with its `provenance_`.
+    classifier_ : classifier
+        The fitted classifier.
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray
+        Names of the columns, where X is a frame.
+
+    See Also
+    --------
+    OTMixSampler : A sampler whose labels are shares of two classes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from ltresample.over_sampling import OTMixSampler, ResampledClassifier
+    >>> X, y = make_classification(n_samples=200, weights=[0.9], random_state=0)
+    >>> model = ResampledClassifier(OTMixSampler(random_state=0), LogisticRegression())
+    >>> cross_val_score(model, X, y, cv=3, scoring="balanced_accuracy").shape
+    (3,)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "sampler": [HasMethods("fit_resample")],
+        "classifier": [HasMethods(["fit", "predict"])],
+    }
+
+    def __init__(self, sampler, classifier):
+        self.sampler = sampler
+        self.classifier = classifier
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Resample and fit.
+
+        Parameters
+        ----------
+        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
+            Training samples, as the sampler takes them.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the samples, at least 0. Samples of weight 0 are left out before resampling;
+            how many samples of a class there are is counted without weights.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data cannot be used, or weights are given to a classifier that takes none.
+        """
+        keyword = weight_keyword(self.classifier)
+        given = None
+        if sample_weight is not None:
+            X, y, given = _positive(self.classifier, keyword, X, y, sample_weight)
+        self.sampler_ = clone(self.sampler)
+        X_res, y_res = self.sampler_.fit_resample(X, y)[:2]
+        labels = labels_of(y_res)
+        targets = _shares(self.sampler_)
+        if keyword is None:
+            _warn_of_lost_weights(self.classifier, self.sampler_, targets, labels)
+            weight = None
+        elif targets is not None:
+            X_res, y_res, weight = to_weighted_pairs(X_res, targets, np.unique(labels))
+            labels, rows = y_res, np.nonzero(targets)[0]
+        else:
+            weight, rows = getattr(self.sampler_, "sample_weight_", None), np.arange(len(labels))
+        if given is not None:
+            followed = _followed(self.sampler_, labels_of(y), given, rows, labels)
+            weight = followed if weight is None else followed * weight
+        params = {} if weight is None else {keyword: weight}
+        self.classifier_ = clone(self.classifier).fit(X_res, y_res, **params)
+        self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+            if hasattr(self.sampler_, name):
+                setattr(self, name, getattr(self.sampler_, name))
+        return self
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels.
+        """
+        check_is_fitted(self)
+        return self.classifier_.predict(X)
+
+    @available_if(_offers("predict_proba"))
+    def predict_proba(self, X):
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Probabilities, in the order of `classes_`; those of the resampled data.
+        """
+        check_is_fitted(self)
+        return self.classifier_.predict_proba(X)
+
+    @available_if(_offers("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Predict logarithms of probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Log-probabilities, in the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return self.classifier_.predict_log_proba(X)
+
+    @available_if(_offers("decision_function"))
+    def decision_function(self, X):
+        """Give the classifier's scores.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Scores.
+        """
+        check_is_fitted(self)
+        return self.classifier_.decision_function(X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        own, sampler = get_tags(self.classifier), get_tags(self.sampler)
+        tags.classifier_tags = own.classifier_tags
+        tags.input_tags.sparse = own.input_tags.sparse and sampler.input_tags.sparse
+        return tags
+
+
+def weight_keyword(classifier: Any) -> str | None:
+    """Name the parameter of `fit` that takes sample weights; None if there is none."""
+    if isinstance(classifier, Pipeline):
+        name, last = classifier.steps[-1]
+        own = None if last in (None, "passthrough") else weight_keyword(last)
+        return own and f"{name}__{own}"
+    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
+
+
+def _positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weight: Any):
+    """Check weights, and leave out rows of weight 0."""
+    if keyword is None:
+        raise ValueError(
+            f"{classifier!r} takes no sample_weight in fit. Got sample_weight. Leave it out, or "
+            "choose a classifier that takes weights."
+        )
+    values = y.to_numpy() if hasattr(y, "to_numpy") else y
+    weight = check_sample_weight(sample_weight, values, ensure_non_negative=True)
+    kept = np.flatnonzero(weight)
+    if not len(kept):
+        raise ValueError(
+            "Sample weights are all zero. Got sample_weight without a positive number."
+        )
+    if len(kept) == len(weight):
+        return X, y, weight
+    rows = X if hasattr(X, "shape") and not hasattr(X, "tocsr") else np.asarray(X)
+    rows = X.tocsr() if hasattr(X, "tocsr") else rows
+    return _take_rows(rows, kept), _take_rows(y, kept), weight[kept]
+
+
+def _shares(sampler: Any) -> np.ndarray | None:
+    """Give the sampler's soft targets if a label is not of one class only."""
+    targets = getattr(sampler, "soft_targets_", None)
+    mixed = targets is not None and bool((np.max(targets, axis=1) < 1).any())
+    return targets if mixed else None
+
+
+def _warn_of_lost_weights(
+    classifier: Any, sampler: Any, targets: np.ndarray | None, labels: np.ndarray
+) -> None:
+    """Say what a classifier without weights makes of mixed labels and weighted rows."""
+    weight = np.asarray(getattr(sampler, "sample_weight_", np.ones(len(labels))))
+    if targets is not None:
+        share = targets[np.arange(len(labels)), np.unique(labels, return_inverse=True)[1]]
+        mean = share[share < 1].mean()
+        lost = (
+            f"it is fitted on hard labels. {(share < 1).sum()} rows are mixtures that belong to "
+            f"the class of their label with a share of {mean:.0%} on average: hard labels are wrong "
+            f"by the other {1 - mean:.0%}. Choose a classifier that takes sample_weight, or, with "
+            "OTMixSampler, min_foreground=0.5 or more."
+        )
+    elif (weight != 1).any():
+        light = weight[weight != 1]
+        lost = (
+            f"the weights that {type(sampler).__name__} gives its rows are lost. {len(light)} rows "
+            f"with a mean weight of {light.mean():.2g} count in full. Choose a classifier that takes sample_weight."
+        )
+    else:
+        return
+    message = f"{type(classifier).__name__} takes neither soft targets nor sample_weight, so "
+    warnings.warn(message + lost, LongTailWarning, stacklevel=4)
+
+
+def _followed(
+    sampler: Any, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Give each training row the weight of the real row of its class that it is made from.
+
+    `rows` are positions in the resampled data, `labels` what they are trained as.
+    """
+    followed, open_rows = np.empty(len(rows)), np.ones(len(rows), dtype=bool)
+    for k in np.unique(labels):
+        followed[labels == k] = weight[y == k].mean() if (y == k).any() else weight.mean()
+    for parent in _parents(sampler, y, int(rows.max()) + 1 if len(rows) else 0):
+        index = parent[rows]
+        fits = open_rows & (index >= 0) & (y[index] == labels)
+        followed[fits] = weight[index[fits]]
+        open_rows &= ~fits
+    return followed
+
+
+def _parents(sampler: Any, y: np.ndarray, n_rows: int) -> list[np.ndarray]:
+    """Give for each row the rows of X that it is made from, -1 where nothing is known."""
+    if hasattr(sampler, "provenance_"):
+        record = sampler.provenance_
+        return [np.where(record["from_aux"], -1, record["seed_index"]), record["partner_index"]]
+    if hasattr(sampler, "sample_indices_"):
+        return [np.asarray(sampler.sample_indices_)]
+    known = np.full(n_rows, -1)
+    if getattr(sampler, "_sampling_type", None) == "over-sampling":  # real rows come first
+        known[: len(y)] = np.arange(len(y))
+    return [known]

@@ -1,0 +1,71 @@
+"""Open-set samples beside the rows in training: same units, same augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ltresample._random import Seed
+from ltresample.synthesis import Rows, RowStream, open_set_rows
+from ltresample.training._rows import TakenRows
+
+__all__ = ["AugmentedRows", "open_aux_rows"]
+
+N_EXAMPLES = 1024  # training rows that open-set samples are compared with
+
+
+class AugmentedRows:
+    """Rows that are augmented when they are taken, from a stream that each step sets anew.
+
+    Parameters
+    ----------
+    rows : Rows or RowStream
+        As they are.
+    augment : callable
+        ``augment(x, generator) -> x``, that of the training rows.
+    """
+
+    def __init__(self, rows: Rows | RowStream, augment: Callable[[Tensor, Any], Tensor]):
+        self.rows = rows
+        self.augment = augment
+        self.is_stream = getattr(rows, "is_stream", False)
+        self.begin_step(Seed(0))
+
+    def begin_step(self, seed: Seed) -> None:
+        """Start the stream of a training step."""
+        self._generator = seed.child("augment open-set").torch()
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self.rows.row_shape
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: Tensor) -> Tensor:
+        """Give the rows at `index` (m,), augmented."""
+        return self.augment(self.rows.take(index), self._generator)
+
+    def read(self, m: int) -> Tensor:
+        """Give the next m rows of a stream, augmented."""
+        return self.augment(self.rows.read(m), self._generator)
+
+
+def open_aux_rows(
+    X_aux: Any, rows: TakenRows, augment: Callable[[Tensor, Any], Tensor] | None
+) -> Rows | RowStream | AugmentedRows:
+    """Open open-set samples and check them against training rows.
+
+    Raises
+    ------
+    ValueError
+        If they are empty, or of another shape, range or type.
+    """
+    index = torch.linspace(0, len(rows) - 1, min(N_EXAMPLES, len(rows)), dtype=torch.float64)
+    example = rows.take(index.long())
+    opened = open_set_rows(X_aux, example, dtype=example.dtype, device=example.device)
+    return opened if augment is None else AugmentedRows(opened, augment)

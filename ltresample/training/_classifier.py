@@ -1,0 +1,398 @@
+"""DeferredRebalancingClassifier."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring
+
+from ltresample._validation import LongTailWarning
+from ltresample.losses import CrossEntropy
+from ltresample.training._callbacks import EpochBar, EpochTable, SynthesisRecord, mean_recall
+from ltresample.training._opening import labels_of, open_training
+from ltresample.training._rows import RowDataset
+from ltresample.training._training_net import TrainingNet
+
+__all__ = ["DeferredRebalancingClassifier"]
+
+_EPOCH = [Interval(Integral, 0, None, closed="left"), Interval(Real, 0, 1, closed="both")]
+_COUNT = [Interval(Integral, 1, None, closed="left")]
+
+
+class DeferredRebalancingClassifier(TrainingNet):
+    """Train a network on long-tailed data: rebalance late, and synthesize inside the batches.
+
+    Training on the data as they are learns good features; a late phase on rebalanced data then
+    moves the decision boundary [1]_. From epoch `start` on, rows are drawn with classes alike and a
+    `resampler` replaces some rows of each batch by synthetic ones, made against the network as it is
+    at that moment [2]_. Re-sampling (RS, DRS) and re-weighting (RW, CB-RW, DRW) are settings of
+    `rebalance`, other long-tail losses go in as `criterion`.
+
+    The classifier is a skorch net: its callbacks, ``module__x`` parameters, ``save_params`` and
+    ``partial_fit`` work. The validation split is taken first and holds real rows only.
+
+    Parameters
+    ----------
+    module : nn.Module class or instance, or None, default=None
+        The network, which gives logits (n, n_classes). A class is told ``n_classes``, ``n_features``
+        and ``n_channels`` where its constructor has them; an instance is copied, and training starts
+        from its weights. None builds one: for tables standardisation and an `MLP`, for images
+        `SmallCNN`, or `ResNet32` from 24 pixels on.
+    criterion : nn.Module class or instance, default=CrossEntropy
+        A loss of `ltresample.losses` or of PyTorch, of logits and class indices.
+    resampler : sampler or None, default=None
+        For example ``M2mSampler()``; the same object serves before training and here. Its parameters
+        can be searched as ``resampler__x``. Its `f` is the network in training.
+    start : int or float, default=0.8
+        First epoch of the resampler: an integer is an epoch counted from 0, a float a share of
+        `max_epochs`.
+    rebalance : {"resample", "reweight"} or None, default=None
+        Draw rows, or weigh the loss, by class from `rebalance_start` on.
+    rebalance_start : int or float, default=0
+        As `start`. 0 is RS or RW; later is DRS or DRW. A criterion with a switch `active`, such as
+        the influence-balanced loss, is switched on then, too.
+    weighting : {"balanced", "effective"}, default="balanced"
+        Class weights of `rebalance`: proportional to 1 / N_k, or 1 / E_k with the effective number
+        E_k = (1 - beta^N_k) / (1 - beta) [3]_ (CB-RW).
+    beta : float, default=0.9999
+        Of the effective number, in [0, 1].
+    class_weight : "balanced", dict or None, default=None
+        Class weights of the loss in all epochs, in scikit-learn's sense.
+    optimizer : Optimizer class, default=torch.optim.SGD
+        SGD has momentum .9 unless ``optimizer__momentum`` says otherwise.
+    lr : float, default=0.05
+        Learning rate.
+    max_epochs : int, default=40
+        Number of epochs.
+    warmup : int, default=0
+        Epochs of linear warm-up: rate ``lr * (epoch + 1) / warmup``.
+    lr_decay : dict or None, default=None
+        Epoch (or share of `max_epochs`) to the factor that multiplies the rate from there on; the
+        papers have ``{160: 0.01, 180: 0.01}`` for 200 epochs.
+    batch_size : int, default=128
+        Rows in a batch; -1: all.
+    batch_size_after_start : int or None, default=None
+        Another batch size from `start` on.
+    train_split : float, callable or None, default=None
+        Validation part: a share of each class (each keeps at least one training row), or a callable
+        such as skorch's `ValidSplit`. None: no validation.
+    augment : callable or None, default=None
+        ``augment(x, generator) -> x`` for each training batch of rows (B, ...), with a
+        torch.Generator; synthesis starts from augmented rows.
+    synthesis_precision : {"float32", "bfloat16"}, default="float32"
+        "bfloat16" makes synthesis faster on processors that have it, at a loss of precision there;
+        training steps are not affected.
+    checkpoint_dir : path or None, default=None
+        Write the state after each epoch into this folder, one file for each combination of
+        parameters and data. ``fit`` goes on from there, with the result of an unbroken run: on the
+        CPU bit by bit.
+    callbacks : list of callbacks or None, default=None
+        skorch's, in addition to those that are always there.
+    warm_start : bool, default=False
+        ``fit`` goes on with the network it has.
+    dtype : torch.dtype or None, default=None
+        Floating-point type of network and rows. None: the type of the module's weights; for
+        ``module=None`` double precision for tables of that type on the CPU, else single.
+    device : str, torch.device or None, default="cpu"
+        Where to train. None leaves everything where it is.
+    compile : bool, default=False
+        Compile the network with `torch.compile`.
+    random_state : int, RandomState or None, default=None
+        Root of starting weights, splits, shuffles, dropout and synthesis. No global generator is
+        changed.
+    verbose : int, default=0
+        1: a bar of epochs; 2: a line for each epoch.
+    **kwargs : dict
+        Parameters of components: ``module__x``, ``criterion__x``, ``optimizer__x``,
+        ``iterator_train__x``, ``iterator_valid__x``, ``callbacks__name__x``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    class_counts_ : ndarray of shape (n_classes,)
+        Rows of each class in the training split.
+    module_, criterion_, optimizer_ : objects
+        What was trained.
+    g_ : estimator, nn.Module, list or None
+        The guide of the resampler, where it has one.
+    history : History
+        For each epoch: `train_loss`, `valid_loss`, `valid_acc` and `valid_bacc` (mean recall of the
+        classes in the validation part), `share_synthesized` (accepted rows / all rows),
+        `acceptance_rate` (accepted / requested), `dur` (seconds).
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray
+        Names of the columns, where X is a frame.
+
+    See Also
+    --------
+    DeferredResampling, DeferredReweighting, DeferredSynthesis : For other skorch nets.
+
+    Notes
+    -----
+    ``predict_proba`` gives the softmax of the logits, times the scale s for LDAM.
+
+    With `sample_weight`, row losses are multiplied by weights that are scaled to mean 1; a
+    synthetic row has the weight of the row whose place it takes.
+
+    Rows of 8-bit images are scaled to [0, 1]. Sparse rows are made dense, batch by batch if all of
+    them would be large.
+
+    References
+    ----------
+    .. [1] Cao, Wei, Gaidon, Arechiga, Ma, "Learning Imbalanced Datasets with
+       Label-Distribution-Aware Margin Loss", NeurIPS 2019, arXiv:1906.07413.
+    .. [2] Kim, Jeong, Shin, "M2m: Imbalanced Classification via Major-to-minor Translation",
+       CVPR 2020, arXiv:2004.00431.
+    .. [3] Cui, Jia, Lin, Song, Belongie, "Class-Balanced Loss Based on Effective Number of Samples",
+       CVPR 2019, arXiv:1901.05555.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from ltresample.over_sampling import M2mSampler
+    >>> X, y = make_classification(n_samples=300, weights=[0.9], random_state=0)
+    >>> net = DeferredRebalancingClassifier(
+    ...     resampler=M2mSampler(), start=0.7, max_epochs=10, train_split=0.2, random_state=0
+    ... )
+    >>> net.fit(X, y).predict(X[:3]).shape
+    (3,)
+    >>> net.history[0]["share_synthesized"], net.history[-1]["share_synthesized"] > 0
+    (0.0, True)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "module": [None, callable],
+        "criterion": [callable],
+        "resampler": [None, HasMethods(["online"])],
+        "start": _EPOCH,
+        "rebalance": [None, StrOptions({"resample", "reweight"})],
+        "rebalance_start": _EPOCH,
+        "weighting": [StrOptions({"balanced", "effective"})],
+        "beta": [Interval(Real, 0, 1, closed="both")],
+        "class_weight": [None, StrOptions({"balanced"}), dict],
+        "optimizer": [callable],
+        "lr": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "warmup": [Interval(Integral, 0, None, closed="left")],
+        "lr_decay": [None, dict],
+        "batch_size": [Options(int, {-1}), *_COUNT],
+        "batch_size_after_start": [None, *_COUNT],
+        "train_split": [None, Interval(Real, 0, 1, closed="neither"), callable],
+        "augment": [None, callable],
+        "synthesis_precision": [StrOptions({"float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        module=None,
+        criterion=CrossEntropy,
+        *,
+        resampler=None,
+        start=0.8,
+        rebalance=None,
+        rebalance_start=0,
+        weighting="balanced",
+        beta=0.9999,
+        class_weight=None,
+        optimizer=torch.optim.SGD,
+        lr=0.05,
+        max_epochs=40,
+        warmup=0,
+        lr_decay=None,
+        batch_size=128,
+        batch_size_after_start=None,
+        train_split=None,
+        augment=None,
+        synthesis_precision="float32",
+        checkpoint_dir=None,
+        callbacks=None,
+        warm_start=False,
+        dtype=None,
+        device="cpu",
+        compile=False,
+        random_state=None,
+        verbose=0,
+        **kwargs,
+    ):
+        self.module = module
+        self.criterion = criterion
+        self.resampler = resampler
+        self.start = start
+        self.rebalance = rebalance
+        self.rebalance_start = rebalance_start
+        self.weighting = weighting
+        self.beta = beta
+        self.class_weight = class_weight
+        self.optimizer = optimizer
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.warmup = warmup
+        self.lr_decay = lr_decay
+        self.batch_size = batch_size
+        self.batch_size_after_start = batch_size_after_start
+        self.train_split = train_split
+        self.augment = augment
+        self.synthesis_precision = synthesis_precision
+        self.checkpoint_dir = checkpoint_dir
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.device = device
+        self.compile = compile
+        self.random_state = random_state
+        self.verbose = verbose
+        vars(self).update(kwargs)
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("valid_acc", EpochScoring("accuracy", name="valid_acc", lower_is_better=False)),
+            ("valid_bacc", EpochScoring(mean_recall, name="valid_bacc", lower_is_better=False)),
+            ("synthesis", SynthesisRecord()),
+            ("epoch_bar", EpochBar()),
+            ("print_log", EpochTable()),
+        ]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def fit(self, X, y=None, *, sample_weight=None, X_aux=None, **fit_params):
+        """Build the network and train it.
+
+        Parameters
+        ----------
+        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
+            Rows of a table, or images (C, H, W) or (H, W); or a map-style torch Dataset of
+            (row, label) pairs.
+        y : array-like of shape (n_samples,)
+            Labels of any kind. For a Dataset that has `targets` it may be left out.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows in the loss, at least 0; rows of weight 0 are left out.
+        X_aux : array-like of shape (n_aux, n_features, ...) or None, default=None
+            Open-set samples for resamplers that use them; takes the place of their parameter of
+            that name.
+        **fit_params : dict
+            Passed to the module's ``forward``.
+
+        Returns
+        -------
+        self
+            The fitted net.
+
+        Raises
+        ------
+        ValueError
+            If data or parameters cannot be used; before training.
+        """
+        self._check_parameters()
+        opened = open_training(self, X, y, sample_weight, reset=True)
+        self._learn_shape(opened.x, opened.labels)
+        if not self.warm_start or not self.initialized_:
+            self.initialize()
+        return super().partial_fit(self._dataset_of(opened), None, X_aux=X_aux, **fit_params)
+
+    def partial_fit(self, X, y=None, classes=None, *, sample_weight=None, X_aux=None, **fit_params):
+        """Train for `max_epochs` epochs more.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_aux, **fit_params
+            As in ``fit``.
+        classes : array-like of shape (n_classes,) or None, default=None
+            All labels, for the first call. None: those in `y`.
+
+        Returns
+        -------
+        self
+            The net.
+
+        Raises
+        ------
+        ValueError
+            As in ``fit``, and if `y` holds labels that were not there at first.
+        """
+        self._check_parameters()
+        first = not hasattr(self, "classes_inferred_")
+        opened = open_training(self, X, y, sample_weight, reset=first)
+        if first:
+            self._learn_shape(opened.x, opened.labels if classes is None else labels_of(classes))
+        if not self.initialized_:
+            self.initialize()
+        return super().partial_fit(self._dataset_of(opened), None, X_aux=X_aux, **fit_params)
+
+    def predict_proba(self, X):
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        X : as in ``fit``
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        check_is_fitted(self)
+        return super().predict_proba(X)
+
+    def predict(self, X):
+        """Give the most probable class.
+
+        Parameters
+        ----------
+        X : as in ``fit``
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels. For a data set that training itself made, as scoring callbacks pass it on, class
+            indices, which is what its batches hold.
+        """
+        index = self.predict_proba(X).argmax(axis=1)
+        return index if isinstance(X, RowDataset) else self.classes_[index]
+
+    def score(self, X, y, sample_weight=None):
+        """Give the accuracy; see `ltresample.metrics` for what suits long tails.
+
+        Parameters
+        ----------
+        X : as in ``fit``
+            Rows.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        check_is_fitted(self)
+        unseen = np.setdiff1d(np.asarray(y), self.classes_)
+        if len(unseen):
+            warnings.warn(
+                f"y holds labels that were not in training: {unseen.tolist()[:5]}. No prediction of "
+                "theirs can be right.",
+                LongTailWarning,
+                stacklevel=2,
+            )
+        return super().score(X, y, sample_weight)

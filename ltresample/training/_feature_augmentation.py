@@ -1,0 +1,423 @@
+"""SAFA in training: the output of a layer gets augmented tail features, behind the real ones."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from ltresample._random import Seed
+from ltresample._torch import evaluating
+from ltresample._validation import LongTailWarning
+from ltresample.losses import LongTailLoss
+from ltresample.models import MLP, ResNetCifar, SmallCNN
+from ltresample.synthesis import (
+    Batch,
+    LossTerm,
+    Pool,
+    SafaNetworks,
+    SafaSettings,
+    augment_tail,
+    draw_same_class_pairs,
+    head_classes,
+)
+from ltresample.training._companion import CompanionOptimizer
+
+__all__ = ["SAFA"]
+
+_WEIGHT = [Interval(Real, 0, None, closed="left")]
+_WIDTH = [None, Interval(Integral, 1, None, closed="left")]
+N_NAMES = 40  # layers that an error message lists
+
+
+class SAFA(BaseEstimator):
+    """Augment the features of tail classes inside a network in training (SAFA).
+
+    A resampler of `DeferredRebalancingClassifier`. From `start` on, the output of a layer is taken
+    as features F; differences between two samples of a head class, one of the largest, are moved
+    onto samples of tail classes by four small networks [1]_,
+
+    ``Delta = E(F_h^i - F_h^j),  F~_t = G(D([Delta; F_t^i]) + F_t^i)``  (Eq. 2 and 3)
+
+    and the layers above see a longer batch: the real features, then the augmented ones with the
+    label of their tail sample. E, D, G and a fourth network Q are trained along, with the optimizer's
+    kind, settings and learning rate, by the loss
+
+    ``L_cls + lambda_1 L_r + lambda_2 L_ms^t + lambda_3 L_ms^h + lambda_4 L_c``  (Eq. 1)
+
+    L_cls is the training criterion on real and augmented rows alike. Nothing is left in the network
+    when training ends: its parameters have the names that they had, and prediction costs the same.
+
+    Parameters
+    ----------
+    layer : str, default="auto"
+        Name of the layer, as in ``module.named_modules()``; its output must be one tensor, of maps
+        (n, C, H, W) or vectors (n, C), through which everything passes. "auto" knows the networks of
+        `ltresample.models`: before the second-to-last down-sampling, the final pooling counted, as
+        in [1]_ (`ResNet32`: "stage2"), and of an `MLP` the last hidden layer.
+    head_ratio : float, default=0.2
+        gamma, in (0, 1): share of the classes, the largest ones, that are the head. At least one
+        class is in the head and one in the tail.
+    reconstruction_weight : float, default=100.0
+        lambda_1, of the cycle: the delta is found again in the augmented feature, and leads from one
+        head sample to the other (Eq. 4 and 5). 0 leaves a loss out.
+    tail_spread_weight : float, default=0.01
+        lambda_2, of the loss that keeps two augmented samples of a class apart (Eq. 7).
+    head_spread_weight : float, default=0.01
+        lambda_3, of the loss that keeps one sample, augmented in two ways, apart. [1]_ prints 100.
+    contrast_weight : float, default=0.1
+        lambda_4: Q tells whether two features are of one class (Eq. 6).
+    head_spread : {"deltas", "printed"}, default="deltas"
+        L_ms^h: distance of two deltas over that of one tail sample moved by both, as the text of
+        [1]_ describes it; or the ratio as Eq. 7 prints it.
+    reconstruction : {"mean_square", "norm"}, default="mean_square"
+        L_r: mean of squared errors, or mean of the Euclidean norms.
+    delta_sign : {"paper", "consistent"}, default="paper"
+        The delta that is found again is that of augmented minus real feature ("paper") or, in the
+        order of Eq. 2, of real minus augmented feature ("consistent").
+    generator : {"plain", "residual"}, default="plain"
+        "residual" lets G add to its input.
+    gradient : {"networks", "end_to_end"}, default="networks"
+        "networks": real features are constants to E, D, G and Q, so that their losses train these
+        alone, and real rows train the network as ever. "end_to_end": the losses also train the
+        layers below.
+    augmented_per_pair : float, default=1.0
+        Augmented features for each pair of head samples in the batch, above 0.
+    width : int or None, default=None
+        Hidden channels of E, D and G. None: as many as the layer has.
+    contrast_width : int or None, default=None
+        Hidden channels of Q. None: `width`.
+
+    See Also
+    --------
+    ltresample.over_sampling.SAFASampler : The same before training, on fixed feature vectors.
+
+    Notes
+    -----
+    Batches stay as they are drawn, natural frequencies by default. In each, samples are paired
+    within their class, at random; a tail sample that is alone is paired with itself. Batches without
+    a pair of head samples or without a tail sample are trained on as they are.
+
+    Start where the learning rate has fallen, as [1]_ does (``lr_decay={160: 0.01, 180: 0.01},
+    start=160``): with lambda_1 = 100 a rate of .05 can be too large for E, D and G.
+
+    *Fidelity.* No code of the paper's authors is public. Open in the paper, and here: kernels (3 x 3,
+    and 1 x 1 first in Q), widths, the norm in L_r, gradient routing (`gradient`), the number of
+    augmented features, and lambda_3, which is printed as 100 beside lambda_2 = .01 for a loss of the
+    same form. Numerators of Eq. 7 are constants, else real features would shrink. The pairs of Eq. 7
+    are shared: two deltas meet the same two tail samples.
+
+    With `torch.compile` the layer's output leaves the compiled graph in training.
+
+    References
+    ----------
+    .. [1] Y. Hong, J. Zhang, Z. Sun, K. Yan, "SAFA: Sample-Adaptive Feature Augmentation for
+       Long-Tailed Image Classification", ECCV 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from ltresample import make_long_tailed
+    >>> from ltresample.training import SAFA, DeferredRebalancingClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> images = X.reshape(-1, 1, 8, 8).astype("float32") / 16
+    >>> images, y = make_long_tailed(images, y, imbalance_factor=20, n_max=60, random_state=0)
+    >>> net = DeferredRebalancingClassifier(
+    ...     resampler=SAFA(), start=2, lr_decay={2: 0.1}, max_epochs=3, random_state=0
+    ... ).fit(images, y)
+    >>> net.history[-1]["share_synthesized"] > 0
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "layer": [str],
+        "head_ratio": [Interval(Real, 0, 1, closed="neither")],
+        "reconstruction_weight": _WEIGHT,
+        "tail_spread_weight": _WEIGHT,
+        "head_spread_weight": _WEIGHT,
+        "contrast_weight": _WEIGHT,
+        "head_spread": [StrOptions({"deltas", "printed"})],
+        "reconstruction": [StrOptions({"mean_square", "norm"})],
+        "delta_sign": [StrOptions({"paper", "consistent"})],
+        "generator": [StrOptions({"plain", "residual"})],
+        "gradient": [StrOptions({"networks", "end_to_end"})],
+        "augmented_per_pair": [Interval(Real, 0, None, closed="neither")],
+        "width": _WIDTH,
+        "contrast_width": _WIDTH,
+    }
+    inside_f = True  # works in the network that is trained, and never calls it
+
+    def __init__(
+        self,
+        layer="auto",
+        *,
+        head_ratio=0.2,
+        reconstruction_weight=100.0,
+        tail_spread_weight=0.01,
+        head_spread_weight=0.01,
+        contrast_weight=0.1,
+        head_spread="deltas",
+        reconstruction="mean_square",
+        delta_sign="paper",
+        generator="plain",
+        gradient="networks",
+        augmented_per_pair=1.0,
+        width=None,
+        contrast_width=None,
+    ):
+        self.layer = layer
+        self.head_ratio = head_ratio
+        self.reconstruction_weight = reconstruction_weight
+        self.tail_spread_weight = tail_spread_weight
+        self.head_spread_weight = head_spread_weight
+        self.contrast_weight = contrast_weight
+        self.head_spread = head_spread
+        self.reconstruction = reconstruction
+        self.delta_sign = delta_sign
+        self.generator = generator
+        self.gradient = gradient
+        self.augmented_per_pair = augmented_per_pair
+        self.width = width
+        self.contrast_width = contrast_width
+
+    def online(
+        self,
+        pool: Pool,
+        *,
+        classes: np.ndarray,
+        f: nn.Module,
+        seed: Seed,
+        raw: Callable[[], Any] | None = None,
+    ) -> OnlineSAFA:
+        """Begin a training run; `DeferredRebalancingClassifier` calls it.
+
+        Parameters
+        ----------
+        pool : Pool
+            The whole training split.
+        classes : ndarray of shape (n_classes,)
+            Labels, sorted.
+        f : nn.Module
+            The network in training.
+        seed : Seed
+            Of the starting weights of E, D, G and Q.
+        raw : callable or None
+            Of no meaning.
+
+        Returns
+        -------
+        OnlineSAFA
+            At work until its `leave` is called.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, its output cannot be augmented, or there is no tail class or
+            no pair in a head class.
+        """
+        self._validate_params()
+        is_head = head_classes(pool.class_counts, self.head_ratio)
+        name, layer = _layer(f, self.layer)
+        output = _tried(f, name, layer, pool)
+        networks = SafaNetworks(
+            output.shape[1],
+            n_dims=output.dim() - 2,
+            width=self.width,
+            contrast_width=self.contrast_width,
+            residual=self.generator == "residual",
+            generator=seed.child("networks").torch(),
+        )
+        settings = SafaSettings(
+            reconstruction_weight=self.reconstruction_weight,
+            tail_spread_weight=self.tail_spread_weight,
+            head_spread_weight=self.head_spread_weight,
+            contrast_weight=self.contrast_weight,
+            mean_square=self.reconstruction == "mean_square",
+            literal_spread=self.head_spread == "printed",
+            consistent_sign=self.delta_sign == "consistent",
+            end_to_end=self.gradient == "end_to_end",
+            augmented_per_pair=self.augmented_per_pair,
+        )
+        return OnlineSAFA(networks.to(output), is_head, settings, f=f, layer=layer)
+
+
+class OnlineSAFA:
+    """SAFA at work: draws in `rewrite`, augments when the layer is next passed in training."""
+
+    balanced = False  # batches come at natural frequencies
+
+    def __init__(self, networks: SafaNetworks, is_head: Tensor, settings: SafaSettings, *, f, layer):
+        self.g_ = networks
+        self.is_head = is_head
+        self.settings = settings
+        self.f = f
+        self.n_batches = self.n_without = 0
+        self._own_losses = _OwnLosses()
+        self._step = None
+        self._hook = layer.register_forward_hook(self._augment)
+        self._companion: CompanionOptimizer | None = None
+
+    def join(self, net: Any) -> None:
+        """Train E, D, G and Q whenever the net's optimizer takes a step."""
+        self._companion = CompanionOptimizer(net, self.g_)
+
+    def leave(self) -> None:
+        """Take all out of the network and its optimizer."""
+        self._hook.remove()
+        self._step = None
+        self._own_losses.loss = None
+        if self._companion is not None:
+            self._companion.leave()
+        if self.n_batches and self.n_without == self.n_batches:
+            self._warn()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what an interrupted run needs to go on."""
+        return {"networks": self.g_.state_dict(), "optimizer": self._companion.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up an interrupted run."""
+        self.g_.load_state_dict(state["networks"])
+        self._companion.load_state_dict(state["optimizer"])
+
+    def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
+        """Draw pairs, and say which labels the longer batch will have."""
+        per_pair = self.settings.augmented_per_pair
+        draw = draw_same_class_pairs(y, self.is_head, seed, augmented_per_pair=per_pair)
+        draw = draw.to(y.device)
+        p = len(draw.head)
+        self._step = (draw, y) if p else None
+        self._count(p)
+        terms = [LossTerm(slice(None), torch.cat([y, y[draw.tail[:, 0]]]))]
+        if p:
+            terms.append(LossTerm(slice(0, 0), y[:0], criterion=self._own_losses))
+        return Batch(x, terms, p, p)
+
+    @torch.compiler.disable
+    def _augment(self, layer: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+        if self._step is None or not self.f.training:
+            return None
+        draw, y = self._step
+        made = augment_tail(self.g_, output, y, draw, self.settings)
+        _check_finite(made.loss)
+        self._own_losses.loss = made.loss
+        return torch.cat([output, made.x])
+
+    def _count(self, p: int) -> None:
+        self.n_batches += 1
+        self.n_without += not p
+        if self.n_batches == 20 and self.n_without > 10:
+            self._warn()
+
+    def _warn(self) -> None:
+        warnings.warn(
+            "SAFA needs two samples of one head class and a sample of a tail class in a batch. Got "
+            f"{self.n_without} of {self.n_batches} batches without; nothing was augmented there. "
+            "Pass a larger batch_size or another head_ratio.",
+            LongTailWarning,
+            stacklevel=2,
+        )
+
+
+class _OwnLosses(LongTailLoss):
+    """The criterion of a loss term that has no rows: what E, D, G and Q have to pay in this step."""
+
+    loss: Tensor | None = None
+
+    def forward(self, logits: Tensor, y: Tensor, *, sample_weight=None) -> Tensor:
+        """Give the losses that were computed when the layer was passed."""
+        return self.loss
+
+
+def _check_finite(loss: Tensor) -> None:
+    if not torch.isfinite(loss):
+        raise ValueError(
+            f"The losses of SAFA's networks are no longer finite. Got {loss.item()}. Lower lr or "
+            "reconstruction_weight, or start where lr_decay has lowered the rate."
+        )
+
+
+def _layer(f: nn.Module, name: str) -> tuple[str, nn.Module]:
+    """Find a layer by its name."""
+    known = {path: part for path, part in f.named_modules() if path}
+    if name == "auto":
+        name = _usual_layer(f)
+    if name in known:
+        return name, known[name]
+    close = difflib.get_close_matches(name, known, n=1)
+    names = ", ".join(repr(path) for path in list(known)[:N_NAMES])
+    raise ValueError(
+        f"{type(f).__name__} has no layer of that name. Got layer={name!r}."
+        f"{f' Did you mean {close[0]!r}?' if close else ''} Pass one of {names}"
+        f"{', ...' if len(known) > N_NAMES else ''}."
+    )
+
+
+def _usual_layer(f: nn.Module) -> str:
+    """Name the layer before the second-to-last down-sampling of a network of this package."""
+    for path, part in f.named_modules():
+        inner = {ResNetCifar: "stage2", SmallCNN: "body.5"}
+        inner[MLP] = f"body.{len(part.body) - 1}" if isinstance(part, MLP) else ""
+        for kind, name in inner.items():
+            if isinstance(part, kind):
+                return f"{path}.{name}" if path else name
+    return "auto"
+
+
+def _tried(f: nn.Module, name: str, layer: nn.Module, pool: Pool) -> Tensor:
+    """Pass two rows, add a third behind the layer, and give the layer's output."""
+    seen: list[Any] = []
+
+    def lengthened(_: nn.Module, args: Any, output: Any) -> Any:
+        seen.append(output)
+        fits = isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 2
+        return torch.cat([output, output[:1]]) if fits else None
+
+    rows = pool.x.take(torch.arange(2, device=pool.y.device))
+    hook = layer.register_forward_hook(lengthened)
+    try:
+        with torch.no_grad(), evaluating(f):
+            logits = f(rows)
+        reason = "" if len(_first(logits)) == 3 else f"the output still has {len(_first(logits))} rows"
+    except RuntimeError as err:
+        reason = str(err).splitlines()[0]
+    finally:
+        hook.remove()
+    _check_output(name, seen)
+    if reason:
+        raise ValueError(
+            f"The layers behind layer={name!r} cannot take augmented rows behind the real ones. Got: "
+            f"{reason}. Choose a layer through which everything passes, such as the end of a stage."
+        )
+    return seen[0]
+
+
+def _first(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _check_output(name: str, seen: list[Any]) -> None:
+    if len(seen) != 1:
+        raise ValueError(
+            f"layer={name!r} must be passed once in a forward pass. Got {len(seen)} times. Choose "
+            "another layer."
+        )
+    output = seen[0]
+    if not isinstance(output, Tensor):
+        raise ValueError(
+            f"layer={name!r} must give one tensor. Got {type(output).__name__}. Choose a layer inside "
+            "or behind it."
+        )
+    if output.dim() not in (2, 4) or len(output) != 2:
+        raise ValueError(
+            f"layer={name!r} must give vectors (n, C) or maps (n, C, H, W), one for each row. Got "
+            f"shape {tuple(output.shape)} for two rows. Choose another layer."
+        )

@@ -1,0 +1,87 @@
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.records import RecordFile, read_records, run_key
+
+RECORDS = [{"key": f"k{i}", "text": "ä" * i, "value": i / 3} for i in range(3)]
+
+
+def write(path, records):
+    with RecordFile(path).opened() as file:
+        for record in records:
+            file.append(record)
+
+
+def test_what_was_appended_is_read(tmp_path):
+    path = tmp_path / "new" / "suite.jsonl"
+    write(path, RECORDS[:1])
+    write(path, RECORDS[1:])
+    assert read_records(path)[0] == RECORDS
+    with RecordFile(path).opened() as file:
+        assert file.records == RECORDS
+        assert file.keys == {"k0", "k1", "k2"}
+
+
+def test_a_missing_file_holds_nothing(tmp_path):
+    assert read_records(tmp_path / "none.jsonl") == ([], 0)
+
+
+def test_a_line_cut_anywhere_is_dropped_and_only_that(tmp_path):
+    path = tmp_path / "suite.jsonl"
+    write(path, RECORDS)
+    whole = path.read_bytes()
+    starts_last = whole[:-1].rfind(b"\n") + 1
+    for cut in range(starts_last + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        with RecordFile(path).opened() as file:
+            assert file.records == RECORDS[:2]
+            assert file.n_dropped == cut - starts_last
+            file.append(RECORDS[2])
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("line", ["{broken", "[1, 2]", '{"no": "key"}'])
+def test_a_broken_line_in_the_middle_is_named(tmp_path, line):
+    path = tmp_path / "suite.jsonl"
+    path.write_text(f'{{"key": "a"}}\n{line}\n{{"key": "b"}}\n')
+    said = (
+        f"Line 2 of {path} must be a record, a JSON object with a key. Got {line!r}. "
+        "Remove that line: its run will be done again."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        read_records(path)
+
+
+def test_two_writers_exclude_each_other(tmp_path):
+    path = tmp_path / "suite.jsonl"
+    said = "is being written by another process. Wait for its end, or pass another folder"
+    with RecordFile(path).opened():
+        with pytest.raises(RuntimeError, match=said), RecordFile(path).opened():
+            pass
+    with RecordFile(path).opened():  # the lock is given back
+        pass
+
+
+def test_nan_is_not_written(tmp_path):
+    path = tmp_path / "suite.jsonl"
+    with RecordFile(path).opened() as file:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            file.append({"key": "a", "value": float("nan")})
+    assert path.read_bytes() == b""
+
+
+specs = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=4)
+
+
+@given(specs, specs, st.integers(0, 9), st.integers(0, 9))
+def test_a_key_is_the_spec_the_seed_and_the_data(one, other, seed, other_seed):
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    keys = run_key(one, seed, "data"), run_key(other, other_seed, "data")
+    assert (keys[0] == keys[1]) == (same and seed == other_seed)
+    assert run_key(one, seed, "data") != run_key(one, seed, "other data")
+    backwards = dict(reversed(one.items()))
+    assert run_key(backwards, seed, "data") == keys[0]
