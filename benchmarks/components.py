@@ -1,8 +1,9 @@
 """From names in a suite file to classes and objects.
 
-In a suite file ``{ use = "LDAMLoss" }`` stands for the class itself and
-``{ make = "M2mSampler", n_steps = 10 }`` for an object of it. Other classes are named
-``"package.module:Name"``.
+In a suite file ``{ use = "LDAMLoss" }`` stands for the class itself,
+``{ make = "M2mSampler", n_steps = 10 }`` for an object of it, and
+``{ from_train = "shuffle_patches", n_samples = 500 }`` for what a function makes of the training
+rows. Other classes are named ``"package.module:Name"``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 
 _HOMES = {
     "ltresample.training": ("DeferredRebalancingClassifier",),
-    "ltresample.over_sampling": ("DistributionMatchingOversampler", "M2mSampler"),
+    "ltresample.over_sampling": ("DistributionMatchingOversampler", "M2mSampler", "OpenSampler"),
+    "ltresample.datasets": (
+        "make_blob_noise",
+        "make_gaussian_noise",
+        "make_rademacher_noise",
+        "permute_features",
+        "shuffle_patches",
+        "shuffle_words",
+    ),
+    "benchmarks.open_set": ("OpenThenClosed", "other_digits"),
     "ltresample.losses": (
         "BalancedSoftmaxLoss",
         "ClassBalancedLoss",
@@ -110,7 +120,7 @@ def check_names(spec: Any) -> None:
         If a name does not exist.
     """
     if isinstance(spec, dict):
-        for name in (spec.get("make"), spec.get("use")):
+        for name in (spec.get("make"), spec.get("use"), spec.get("from_train")):
             if name is not None and name not in COMPONENTS and ":" not in name:
                 raise unknown("component", name, [*COMPONENTS, "package.module:Name"])
     parts = spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else ()
@@ -118,18 +128,26 @@ def check_names(spec: Any) -> None:
         check_names(part)
 
 
-def build(spec: Any, *, guide: Callable[[str], Any], seed: Callable[[str], int]) -> Any:
+def build(
+    spec: Any,
+    *,
+    guide: Callable[[str], Any],
+    seed: Callable[[str], int],
+    train: Any = None,
+) -> Any:
     """Turn a value of a suite file into what it stands for, inner tables first.
 
     Parameters
     ----------
     spec : object
-        A plain value, a list, or a table with ``use``, ``make`` or ``guide``; other tables are
-        given as dictionaries, with keys that are numbers turned into numbers.
+        A plain value, a list, or a table with ``use``, ``make``, ``guide`` or ``from_train``; other
+        tables are given as dictionaries, with keys that are numbers turned into numbers.
     guide : callable
         Gives the fitted guide of a name.
     seed : callable
         Gives the `random_state` for the object that stands under a key.
+    train : object
+        Training rows, for ``from_train``.
 
     Returns
     -------
@@ -146,6 +164,9 @@ def build(spec: Any, *, guide: Callable[[str], Any], seed: Callable[[str], int])
             return find(value["use"])
         if "guide" in value:
             return guide(value["guide"], path)
+        if "from_train" in value:
+            options = {name: part for name, part in value.items() if name != "from_train"}
+            return find(value["from_train"])(train, random_state=seed(path), **options)
         parts = {name: built(part, f"{path}.{name}") for name, part in value.items()}
         return _made(parts, seed(path)) if "make" in value else _with_numbers(parts)
 

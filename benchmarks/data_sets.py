@@ -23,7 +23,9 @@ class TrainTest(NamedTuple):
     y_test: np.ndarray
 
 
-def digits(folder: Path | None, *, imbalance_factor: float = 50) -> TrainTest:
+def digits(
+    folder: Path | None, *, imbalance_factor: float = 50, images: bool = False, n_classes: int = 10
+) -> TrainTest:
     """Load 8 x 8 digits: half for training, with a long tail, half for the test."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -32,6 +34,8 @@ def digits(folder: Path | None, *, imbalance_factor: float = 50) -> TrainTest:
 
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
+    X = X.reshape(-1, 1, 8, 8) if images else X
+    X, y = X[y < n_classes], y[y < n_classes]
     halves = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
     X_train, X_test, y_train, y_test = halves
     X_train, y_train = make_long_tailed(

@@ -116,7 +116,12 @@ def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
         return clock.timed("guides", lambda: _fitted_guide(spec["guides"][name], child, parts))
 
     def made(settings: dict[str, Any], name: str) -> Any:
-        return build(settings, guide=guide, seed=lambda path: _child(seed, name + path))
+        return build(
+            settings,
+            guide=guide,
+            seed=lambda path: _child(seed, name + path),
+            train=parts.X_train,
+        )
 
     X, y, sampler = parts.X_train, parts.y_train, None
     if "sampler" in spec:

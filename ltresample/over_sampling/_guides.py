@@ -152,7 +152,7 @@ def differentiable(estimator: Any, name: str = "g") -> nn.Module:
     Returns
     -------
     nn.Module
-        ``softmax(module(x)) == estimator.predict_proba(x)``.
+        ``softmax(module(x)) == estimator.predict_proba(x)``; in double precision.
 
     Raises
     ------
@@ -165,8 +165,8 @@ def differentiable(estimator: Any, name: str = "g") -> nn.Module:
     >>> from sklearn.linear_model import LogisticRegression
     >>> X, y = load_iris(return_X_y=True)
     >>> g = LogisticRegression(max_iter=500).fit(X, y)
-    >>> p = differentiable(g)(torch.from_numpy(X[:1]).float()).softmax(1)
-    >>> bool(np.allclose(p.detach(), g.predict_proba(X[:1]), atol=1e-4))
+    >>> p = differentiable(g)(torch.from_numpy(X[:1])).softmax(1)
+    >>> bool(np.allclose(p.detach(), g.predict_proba(X[:1])))
     True
     """
     if isinstance(estimator, Pipeline):
@@ -183,7 +183,7 @@ def differentiable(estimator: Any, name: str = "g") -> nn.Module:
 
 
 def _linear(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
+    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(np.array(weight, dtype=np.float64)))
         layer.bias.copy_(torch.from_numpy(np.broadcast_to(bias, len(weight)).astype(np.float64)))

@@ -470,7 +470,8 @@ class OTMixSampler(BaseSynthesisSampler):
         own.g = in_type(self.g, pool.space.scale.dtype)
 
         def out_of_fold() -> Tensor:
-            X = None if raw is None or ready(own.g) else raw()
+            to_fit = raw is not None and own.g is not None and not ready(own.g)
+            X = raw() if to_fit else None
             labels = classes[pool.y.cpu().numpy()]
             own._guides(Data(None, X, labels, classes, None, None), pool, settings, seed)
             return torch.from_numpy(own.class_affinity_)

@@ -155,8 +155,8 @@ class OnlineMixing:
         """Give a mixed batch with two loss terms, or the batch as it is."""
         if self.mixes is None:
             raise ValueError(
-                "OTMix mixes whole batches by a schedule of epochs, with two labels a row. Got a batch "
-                "before any epoch was begun. Use DeferredRebalancingClassifier(resampler=...)."
+                "OTMix mixes whole batches by a schedule of epochs, with two labels a row. Got a "
+                "batch before any epoch was begun. Use DeferredRebalancingClassifier(resampler=...)."
             )
         coin = torch.rand((), generator=seed.child("mix it").torch())
         if not self.mixes or float(coin) >= self.plan.mix_prob:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -79,6 +80,8 @@ def _take_rows(X: Any, index: np.ndarray) -> Any:
         return X[torch.from_numpy(index).to(X.device)]
     if isinstance(X, list | tuple):
         return [X[i] for i in index]
+    if sparse.issparse(X):
+        return X.tocsr()[index].asformat(X.format)
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
@@ -148,12 +151,16 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         "classifier": [HasMethods(["fit", "predict"])],
     }
 
+    # not in the signature of `fit`: a weight is not as many samples here, since what a sampler adds
+    # follows from the number of samples
+    __metadata_request__fit: ClassVar[dict] = {"sample_weight": None}
+
     def __init__(self, sampler, classifier):
         self.sampler = sampler
         self.classifier = classifier
 
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, **fit_params):
         """Resample and fit.
 
         Parameters
@@ -162,9 +169,10 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             Training samples, as the sampler takes them.
         y : array-like of shape (n_samples,)
             Labels.
-        sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the samples, at least 0. Samples of weight 0 are left out before resampling;
-            how many samples of a class there are is counted without weights.
+        **fit_params : dict
+            ``sample_weight``: weights of the samples, at least 0. Samples of weight 0 are left out
+            before resampling; how many samples a class has is counted without weights. Everything
+            else is passed on to the classifier's ``fit``.
 
         Returns
         -------
@@ -177,9 +185,9 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             If the data cannot be used, or weights are given to a classifier that takes none.
         """
         keyword = weight_keyword(self.classifier)
-        given = None
-        if sample_weight is not None:
-            X, y, given = _positive(self.classifier, keyword, X, y, sample_weight)
+        given = fit_params.pop("sample_weight", None)
+        if given is not None:
+            X, y, given = _positive(self.classifier, keyword, X, y, given)
         self.sampler_ = clone(self.sampler)
         X_res, y_res = self.sampler_.fit_resample(X, y)[:2]
         labels = labels_of(y_res)
@@ -195,8 +203,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if given is not None:
             followed = _followed(self.sampler_, labels_of(y), given, rows, labels)
             weight = followed if weight is None else followed * weight
-        params = {} if weight is None else {keyword: weight}
-        self.classifier_ = clone(self.classifier).fit(X_res, y_res, **params)
+        own = {} if weight is None else {keyword: weight}
+        self.classifier_ = clone(self.classifier).fit(X_res, y_res, **own, **fit_params)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
@@ -304,9 +312,13 @@ def _positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weigh
         )
     if len(kept) == len(weight):
         return X, y, weight
-    rows = X if hasattr(X, "shape") and not hasattr(X, "tocsr") else np.asarray(X)
-    rows = X.tocsr() if hasattr(X, "tocsr") else rows
-    return _take_rows(rows, kept), _take_rows(y, kept), weight[kept]
+    left = np.unique(labels_of(_take_rows(y, kept)))
+    if len(left) < 2:
+        raise ValueError(
+            "Samples of positive weight must belong to at least two classes. Got sample_weight that "
+            f"leaves one class, {left.tolist()!r}. Give samples of another class a positive weight."
+        )
+    return _take_rows(X, kept), _take_rows(y, kept), weight[kept]
 
 
 def _shares(sampler: Any) -> np.ndarray | None:
@@ -326,15 +338,16 @@ def _warn_of_lost_weights(
         mean = share[share < 1].mean()
         lost = (
             f"it is fitted on hard labels. {(share < 1).sum()} rows are mixtures that belong to "
-            f"the class of their label with a share of {mean:.0%} on average: hard labels are wrong "
-            f"by the other {1 - mean:.0%}. Choose a classifier that takes sample_weight, or, with "
-            "OTMixSampler, min_foreground=0.5 or more."
+            f"the class of their label with a share of {mean:.0%} on average: hard labels are "
+            f"wrong by the other {1 - mean:.0%}. Choose a classifier that takes sample_weight, or, "
+            "with OTMixSampler, min_foreground=0.5 or more."
         )
     elif (weight != 1).any():
         light = weight[weight != 1]
         lost = (
             f"the weights that {type(sampler).__name__} gives its rows are lost. {len(light)} rows "
-            f"with a mean weight of {light.mean():.2g} count in full. Choose a classifier that takes sample_weight."
+            f"with a mean weight of {light.mean():.2g} count in full. Choose a classifier that "
+            "takes sample_weight."
         )
     else:
         return

@@ -7,7 +7,16 @@ the display back with ``ax_`` and ``figure_``. Drawing needs matplotlib:
 
 from ltresample.plotting._class_counts import ClassCountsDisplay
 from ltresample.plotting._embedding import EmbeddingDisplay
+from ltresample.plotting._label_distribution import LabelDistributionDisplay
+from ltresample.plotting._open_set import OpenSetDisplay
 from ltresample.plotting._recall import RecallDisplay
 from ltresample.plotting._synthesis import SynthesisDisplay
 
-__all__ = ["ClassCountsDisplay", "EmbeddingDisplay", "RecallDisplay", "SynthesisDisplay"]
+__all__ = [
+    "ClassCountsDisplay",
+    "EmbeddingDisplay",
+    "LabelDistributionDisplay",
+    "OpenSetDisplay",
+    "RecallDisplay",
+    "SynthesisDisplay",
+]

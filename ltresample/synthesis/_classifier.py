@@ -39,7 +39,7 @@ class Classifier:
         """Give log-probabilities (n, K); gradients flow to `x`."""
         parts = []
         for member in self.members:
-            logits = member(x)
+            logits = _single(member(x))
             logits = logits if self.logit_scale == 1.0 else logits * self.logit_scale
             parts.append((logits if logits.dim() == 3 else logits[None]).log_softmax(-1))
         parts = parts[0] if len(parts) == 1 else torch.cat(parts)  # (M, n, K)
@@ -47,6 +47,11 @@ class Classifier:
 
     def logits(self, x: Tensor) -> Tensor:
         """Give raw logits (n, K), averaged over members."""
-        parts = [member(x) for member in self.members]
+        parts = [_single(member(x)) for member in self.members]
         stacked = torch.cat([p if p.dim() == 3 else p[None] for p in parts])
         return stacked.mean(0)
+
+
+def _single(logits: Tensor) -> Tensor:
+    """Give logits of half precision, as autocast makes them, in single precision."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits

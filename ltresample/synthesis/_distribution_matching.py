@@ -191,7 +191,7 @@ class DistributionMatching(M2m):
         enter = space.standardized if getattr(self.embedding, "standardized", True) else lambda x: x
         calibration = enter((pool.reference or pool).x.take(draw.calibration))
         member = self.embedding.member(draw.embedding.torch(), calibration=calibration)
-        return lambda x: member(enter(x))
+        return lambda x: member(enter(x)).to(x.dtype)  # distances in the type of the rows
 
     def _sets(self, pool: Pool, draw: DistributionMatchingDraw, rows: Tensor, embed) -> _Sets:
         """Embed the real sets and compute the threshold of L(d)."""

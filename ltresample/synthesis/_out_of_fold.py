@@ -112,7 +112,7 @@ def fit_fold_guides(pool: Pool, seed: Seed, recipe: GuideRecipe, *, n_folds: int
     fold = deal_folds(pool.y, len(pool.class_counts), seed.child("folds"), n_folds=n_folds)
     if len(pool.x.row_shape) == 1:
         return FoldGuides([_together(pool, fold, seed, recipe, n_folds)], fold)
-    recipe = recipe._replace(n_members=1, bagged=False)
+    recipe = recipe._replace(n_members=1, bagged=False, batch_size=min(recipe.batch_size, 128))
     members = [
         fit_guide(_without(pool, fold == number), seed.child(number), recipe)
         for number in range(n_folds)

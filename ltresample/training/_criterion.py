@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ltresample._torch import unwrapped
 from ltresample.losses import LongTailLoss
 from ltresample.models import CosineHead
 from ltresample.synthesis import LossTerm
@@ -92,6 +93,7 @@ def _weighted(criterion: nn.Module, inputs: list[Tensor], y: Tensor, per_row: Te
     logits, *features = inputs
     if per_row is None:
         return criterion(logits, y, *features)
+    criterion = unwrapped(criterion)  # compiled
     if isinstance(criterion, LongTailLoss):
         return criterion(logits, y, *features, sample_weight=per_row)
     reduction = getattr(criterion, "reduction", None)

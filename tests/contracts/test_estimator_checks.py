@@ -4,12 +4,18 @@ import pytest
 from imblearn.utils import estimator_checks as imblearn_checks
 from sklearn.utils import estimator_checks as sklearn_checks
 
-from ltresample.over_sampling import DistributionMatchingOversampler, M2mSampler, OpenSampler
+from ltresample.over_sampling import (
+    DistributionMatchingOversampler,
+    M2mSampler,
+    OpenSampler,
+    SAFASampler,
+)
 
 SAMPLERS = [
     M2mSampler(random_state=0),
     DistributionMatchingOversampler(random_state=0),
     OpenSampler(random_state=0),
+    SAFASampler(random_state=0),
 ]
 
 # the checks themselves use data on which little can be accepted, single samples of a class, and
