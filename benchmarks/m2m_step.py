@@ -104,10 +104,10 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(arguments.repeats + 1):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began = time.process_time()
             way()
             if repeat:  # the first round warms up
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(time.process_time() - began)
     print(
         f"ResNet-32, batch {arguments.batch}, {arguments.steps} steps, "
         f"{arguments.threads} thread(s), torch {torch.__version__}"

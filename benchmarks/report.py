@@ -155,7 +155,8 @@ def _score_table(results: Results, variant: str, pick: str) -> str:
     runs = results.runs(variant)
     has_paper = any(results.paper_cell(run, "bACC") for run in runs)
     accepted = any(results.acceptance(run) for run in runs)
-    paper = ["paper bACC", "paper GM"] if has_paper else []
+    where = results.suite.paper.get("where")
+    paper = [f"paper {m}{f', {where}' if where else ''}" for m in ("bACC", "GM") if has_paper]
     header = ["method", *METRICS, *paper, *(["accepted"] if accepted else []), "bACC valid.", "n"]
     rows = [header]
     for run in runs:

@@ -129,7 +129,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _read(name: str) -> dict[str, Any]:
-    """Read a file and what it extends; of that, only the included rows."""
+    """Read a file and what it extends: protocol, variants, and of the rows the included ones."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.exists():
         raise unknown("suite", name, [*suite_names(), "path/to/file.toml"])
@@ -143,14 +143,31 @@ def _read(name: str) -> dict[str, Any]:
         if wanted not in known:
             raise unknown(f"row in suite {content['extends']!r}:", wanted, known)
     inherited = [row for row in base["rows"] if row["name"] in content.get("include", [])]
-    rows = [*inherited, *content.get("rows", [])]
-    kept = {key: base[key] for key in ("protocol", "variants") if key in base}
-    return {**merged(kept, content), "rows": rows}
+    return {
+        **content,
+        "protocol": merged(base.get("protocol", {}), content.get("protocol", {})),
+        "variants": _variants(base, content),
+        "rows": [*inherited, *content.get("rows", [])],
+    }
+
+
+def _variants(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """Give a file's own variants, or of those that it extends the ones that it lists."""
+    known = base.get("variants", {"default": {}})
+    chosen = content.get("variants", list(known))
+    if isinstance(chosen, dict):
+        return chosen
+    for name in chosen:
+        if name not in known:
+            raise unknown(f"variant in suite {content['extends']!r}:", name, known)
+    return {name: known[name] for name in chosen}
 
 
 def _check(content: dict[str, Any], path: Path) -> None:
     named = [("", content, TOP_LEVEL), ("protocol", content.get("protocol", {}), PROTOCOL)]
-    named += [(f"variants.{n}", v, PROTOCOL) for n, v in content.get("variants", {}).items()]
+    variants = content.get("variants", {})
+    if isinstance(variants, dict):
+        named += [(f"variants.{n}", v, PROTOCOL) for n, v in variants.items()]
     named += [("rows", row, ROW | PROTOCOL) for row in content.get("rows", [])]
     for place, table, known in named:
         for key in table:
@@ -222,7 +239,7 @@ def _guide_names(value: Any, guides: dict[str, Any]) -> list[str]:
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Lay one table over another: tables key by key, all else replaces.
 
-    A table that names another class (``make``, ``use`` or ``part``) replaces the whole table, as
+    A table that names another class (``make``, ``use``, ``part``) replaces the whole table, as
     the parameters below it belong to that other class.
 
     Examples
@@ -241,5 +258,5 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    words = ("make", "use", "part", "guide", "name")
+    words = ("make", "use", "part", "guide", "from_train", "name")
     return any(word in new and new[word] != old.get(word) for word in words)

@@ -58,7 +58,11 @@ def one_fold(X, y, train, test, seed: int) -> dict:
     for name, sampler in samplers(seed, smallest).items():
         began = time.perf_counter()
         try:
-            data = (X[train], y[train]) if sampler is None else sampler.fit_resample(X[train], y[train])
+            data = (
+                (X[train], y[train])
+                if sampler is None
+                else sampler.fit_resample(X[train], y[train])
+            )
         except ValueError as err:  # SMOTE refuses classes with one sample
             result[name] = {"error": str(err)[:80]}
             continue
@@ -68,7 +72,9 @@ def one_fold(X, y, train, test, seed: int) -> dict:
             entry["accepted"] = float(np.median(list(rates.values())))
         for kind, make in CLASSIFIERS.items():
             model = PriorCorrectedClassifier(make()).fit(*data)
-            entry[f"{kind} prior-corrected"] = balanced_accuracy_score(y_test, model.predict(X_test))
+            entry[f"{kind} prior-corrected"] = balanced_accuracy_score(
+                y_test, model.predict(X_test)
+            )
             plain = model.estimator_.predict(X_test)
             entry[kind] = balanced_accuracy_score(y_test, plain)
         result[name] = entry
@@ -105,13 +111,18 @@ def one_table(path: str, max_rows: int) -> dict:
 def summary(lines: list[dict]) -> None:
     """Print means over tables."""
     names = list(lines[0]["scores"])
-    keys = ["accepted", "seconds", *(f"{k}{p}" for k in CLASSIFIERS for p in ("", " prior-corrected"))]
+    keys = [
+        "accepted",
+        "seconds",
+        *(f"{k}{p}" for k in CLASSIFIERS for p in ("", " prior-corrected")),
+    ]
     print(f"{len(lines)} tables; acceptance and seconds: medians; bACC: means")
     print(f"{'':12}" + "".join(f"{key:>21}" for key in keys))
     for name in names:
         cells = []
         for key in keys:
-            values = [l["scores"][name][key] for l in lines if key in l["scores"].get(name, {})]
+            scores = [line["scores"].get(name, {}) for line in lines]
+            values = [score[key] for score in scores if key in score]
             middle = np.median if key in ("accepted", "seconds") else np.mean
             scale = 1 if key in ("accepted", "seconds") else 100
             cells.append(f"{scale * middle(values):.2f}" if values else "-")

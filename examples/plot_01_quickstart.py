@@ -11,7 +11,6 @@ Trees profit from new rows. A linear model does not: exchange the forest for a l
 ``class_weight="balanced"`` is as good as any sampler (see :doc:`/user_guide/choosing`).
 """
 
-
 import numpy as np
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.pipeline import make_pipeline

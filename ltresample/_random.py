@@ -38,7 +38,9 @@ class Seed(NamedTuple):
 
     def integer(self) -> int:
         """Give a number in [0, 2**63) that belongs to this node."""
-        state = np.random.SeedSequence(self.entropy, spawn_key=self.path).generate_state(1, np.uint64)
+        state = np.random.SeedSequence(self.entropy, spawn_key=self.path).generate_state(
+            1, np.uint64
+        )
         return int(state[0] >> np.uint64(1))
 
     def numpy(self) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["as_tensor", "evaluating", "pick_device", "to_numpy", "unwrapped"]
+__all__ = ["as_tensor", "drop_mapped_pages", "evaluating", "pick_device", "to_numpy", "unwrapped"]
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -58,6 +59,20 @@ def as_tensor(
     if not x.flags.writeable or any(stride < 0 for stride in x.strides):
         x = x.copy()
     return torch.from_numpy(x).to(device=device, dtype=dtype)
+
+
+def drop_mapped_pages(x: object) -> None:
+    """Give the pages of a read-only memory map back, which else stay in memory once they were read.
+
+    They are read again when they are needed. Anything but a NumPy memory map opened with "r", or a
+    view of one, is passed over, as are systems that have no such call.
+    """
+    mapped = False
+    while isinstance(x, np.ndarray):
+        mapped = mapped or (isinstance(x, np.memmap) and x.mode == "r")
+        x = x.base
+    if mapped and isinstance(x, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        x.madvise(mmap.MADV_DONTNEED)
 
 
 def to_numpy(x: Tensor) -> np.ndarray:

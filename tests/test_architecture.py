@@ -76,7 +76,9 @@ def test_each_thing_has_one_home(path):
     if own not in ("_torch",):
         assert "cuda" not in text, "only _torch.py says cuda"
     if own != "_random":
-        made = re.findall(r"default_rng\(|torch\.Generator\(|RandomState\(|manual_seed\(", code(text))
+        made = re.findall(
+            r"default_rng\(|torch\.Generator\(|RandomState\(|manual_seed\(", code(text)
+        )
         assert not made, f"only _random.py makes generators: {made}"
     if path.name != "_fetch.py":
         assert not roots & {"urllib", "requests", "http", "pooch"}

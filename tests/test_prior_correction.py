@@ -12,7 +12,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from ltresample.prior_correction import PriorCorrectedClassifier
 
 
-@parametrize_with_checks([PriorCorrectedClassifier(LogisticRegression()), PriorCorrectedClassifier()])
+@parametrize_with_checks(
+    [PriorCorrectedClassifier(LogisticRegression()), PriorCorrectedClassifier()]
+)
 def test_scikit_learn(estimator, check):
     check(estimator)
 

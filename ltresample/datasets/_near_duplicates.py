@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ltresample._random import root_seed
+from ltresample._torch import drop_mapped_pages
 
 __all__ = ["KnownRows", "NearDuplicates", "count_shared_rows", "find_near_duplicates"]
 
@@ -147,7 +148,11 @@ def _keys(rows: Any, kind: np.dtype) -> list[int]:
 
 
 def _taken(X: Any, index: NDArray) -> Any:
-    return X.tocsr()[index] if sparse.issparse(X) else X[index]
+    if sparse.issparse(X):
+        return X.tocsr()[index]
+    rows = X[index]
+    drop_mapped_pages(X)
+    return rows
 
 
 def _within(rows, projected_aux, X, projected, radius) -> list[tuple[int, int]]:

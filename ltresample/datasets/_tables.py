@@ -64,7 +64,7 @@ def load_tables(folder: str | os.PathLike, *, pattern: str = "*.npz") -> dict[st
     ----------
     folder : path
         Where the ``.npz`` files are.
-    pattern : str, default="*.npz"
+    pattern : str, default all .npz files
         Which file names to load, such as ``"binary_*.npz"``.
 
     Returns

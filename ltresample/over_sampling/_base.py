@@ -79,6 +79,10 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         "verbose": ["verbose"],
     }
     _presets: ClassVar[dict[str, dict[str, Any]]]
+    _advice = (
+        "Lower min_confidence or count_decay, take longer or more steps (step_size, n_steps), raise "
+        "max_rounds, or look at g."
+    )
 
     @abstractmethod
     def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
@@ -89,7 +93,9 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         preset = self._presets[self.preset]
         own = {name: getattr(self, name) for name in preset}
         own = {name: preset[name] if _is_auto(value) else value for name, value in own.items()}
-        return {n: v(class_counts) if callable(v) and n == "count_decay" else v for n, v in own.items()}
+        return {
+            n: v(class_counts) if callable(v) and n == "count_decay" else v for n, v in own.items()
+        }
 
     def _settings_for(self, data: Data) -> dict[str, Any]:
         """Resolve the settings for this input, and refuse those that do not fit it."""
@@ -232,7 +238,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
             )
 
     def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
-        device = default_device([self.g, self.f], self.device)
+        device = default_device([self.g, self.f], self.device, X)
         return pool_of(data, X, aux=aux, device=device, dtype=_module_dtype([self.g, self.f]))
 
     def _guides(
@@ -314,13 +320,12 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         asked = {k: round(settings["synthetic_share"] * m) for k, m in wanted.items()}
         label = dict(enumerate(data.classes.tolist()))
         made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
-        self.acceptance_rate_ = {
-            label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]
-        }
+        self.acceptance_rate_ = {label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]}
         self.shortfall_ = {
             label[k]: asked[k] - int(filled.synthetic[filled.y == k].sum()) for k in asked
         }
-        _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, sum(made.values()))
+        n_made = sum(made.values())
+        _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
 
 
 def _is_auto(value: Any) -> bool:
@@ -371,7 +376,7 @@ def provenance_records(data: Data, filled: Filled, *, from_aux: bool) -> np.ndar
     return record
 
 
-def _warn_of_low_acceptance(rates: dict, shortfall: dict, n_made: int) -> None:
+def _warn_of_low_acceptance(rates: dict, shortfall: dict, n_made: int, advice: str) -> None:
     low = {label: rate for label, rate in rates.items() if rate < 0.1}
     if not low or n_made < 20:
         return
@@ -381,8 +386,7 @@ def _warn_of_low_acceptance(rates: dict, shortfall: dict, n_made: int) -> None:
     )
     warnings.warn(
         f"Few synthetic rows were accepted for {len(low)} of {len(rates)} classes: {shown}. "
-        "Duplicates of real rows stand in their place. Lower min_confidence or count_decay, take "
-        "longer or more steps (step_size, n_steps), raise max_rounds, or look at g.",
+        f"Duplicates of real rows stand in their place. {advice}",
         LongTailWarning,
         stacklevel=4,
     )

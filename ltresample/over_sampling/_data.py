@@ -82,7 +82,9 @@ def _check_numeric(X: Any) -> None:
     bad = []
     for name, dtype in dtypes.items():
         kind = getattr(getattr(dtype, "subtype", dtype), "kind", None)
-        is_number = kind in numeric if kind is not None else dtype.is_numeric() or str(dtype) == "Boolean"
+        is_number = (
+            kind in numeric if kind is not None else dtype.is_numeric() or str(dtype) == "Boolean"
+        )
         if not is_number:
             bad.append(f"{name!r} ({dtype})")
     if bad:

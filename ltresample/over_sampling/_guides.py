@@ -12,9 +12,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltresample._torch import evaluating, pick_device
-from ltresample.models import CosineHead
+from ltresample.models import CosineHead, fold_batch_norm
 from ltresample.synthesis._classifier import Classifier
 
 __all__ = ["as_classifier", "differentiable", "fitted", "is_fitted", "unscaled_cosine_factor"]
@@ -94,7 +95,16 @@ def as_classifier(
     scale = unscaled_cosine_factor(*members)
     classifier = Classifier(members, logit_scale=scale)
     _try(classifier, example, classes, name)
-    return classifier
+    fast = [_fast(member, example) for member in classifier.members]
+    return Classifier(fast, logit_scale=scale)
+
+
+def _fast(module: nn.Module, example: Tensor) -> nn.Module:
+    """Fold batch normalisation into a copy; a network without it is used as it is."""
+    if not any(isinstance(part, _BatchNorm) for part in module.modules()):
+        return module
+    folded = fold_batch_norm(module)
+    return folded.to(memory_format=torch.channels_last) if example.dim() == 4 else folded
 
 
 def _member(g: Any, classes: np.ndarray, name: str, dtype: torch.dtype, device: Any) -> nn.Module:
@@ -220,7 +230,12 @@ def _one_against_rest(estimator: Any) -> nn.Module:
 
 
 def _perceptron(estimator: Any) -> nn.Module:
-    activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "logistic": nn.Sigmoid, "identity": nn.Identity}
+    activations = {
+        "relu": nn.ReLU,
+        "tanh": nn.Tanh,
+        "logistic": nn.Sigmoid,
+        "identity": nn.Identity,
+    }
     layers: list[nn.Module] = []
     for weight, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True):
         layers += [_linear(weight.T, bias), activations[estimator.activation]()]
@@ -287,11 +302,13 @@ def _step(step: Any, name: str) -> nn.Module:
     return _STEPS[kind](step)
 
 
-def default_device(g: Any, device: Any) -> torch.device:
-    """Give `device`, or where the first module in `g` lives if none is named."""
+def default_device(g: Any, device: Any, X: Any = None) -> torch.device:
+    """Give `device`; if none is named, where the first module in `g` lives, or the tensor X."""
     for part in g if isinstance(g, list | tuple) else [g]:
         module = getattr(part, "module_", part)
         if device is None and isinstance(module, nn.Module):
             for tensor in [*module.parameters(), *module.buffers()]:
                 return tensor.device
+    if device is None and isinstance(X, Tensor):
+        return X.device
     return pick_device(device)

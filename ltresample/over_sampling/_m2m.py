@@ -178,7 +178,8 @@ class M2mSampler(BaseSynthesisSampler):
     batch_size : int or "auto", default="auto"
         Rows made in one pass. Memory grows with it; the rows do not depend on it.
     device : str, torch.device or None, default=None
-        Where to compute. None: where g lives, else the CPU. "auto": an accelerator if there is one.
+        Where to compute. None: where g lives, or X if it is a tensor, else the CPU. "auto": an
+        accelerator if there is one.
     n_jobs : int or None, default=None
         Passes made at once by joblib.
     random_state : int, RandomState or None, default=None

@@ -315,8 +315,9 @@ def _positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weigh
     left = np.unique(labels_of(_take_rows(y, kept)))
     if len(left) < 2:
         raise ValueError(
-            "Samples of positive weight must belong to at least two classes. Got sample_weight that "
-            f"leaves one class, {left.tolist()!r}. Give samples of another class a positive weight."
+            "Samples of positive weight must belong to at least two classes. Got sample_weight "
+            f"that leaves one class, {left.tolist()!r}. Give samples of another class a positive "
+            "weight."
         )
     return _take_rows(X, kept), _take_rows(y, kept), weight[kept]
 

@@ -189,6 +189,10 @@ class SAFASampler(BaseSynthesisSampler):
         },
     }
     max_rounds = 1
+    _advice = (
+        "Where all columns hold whole numbers, rows that hardly move are rounded to the row that they "
+        "come from. Give X as floating-point numbers, or lower reconstruction_weight."
+    )
 
     def __init__(
         self,
@@ -258,10 +262,13 @@ class SAFASampler(BaseSynthesisSampler):
             pool,
             seed.child("networks"),
             loss_settings,
-            SafaRecipe(n_steps=self.n_steps, lr=self.learning_rate),
-            head_ratio=self.head_ratio,
-            width=self.width,
-            residual=settings["generator"] == "residual",
+            SafaRecipe(
+                head_ratio=self.head_ratio,
+                width=self.width,
+                residual=settings["generator"] == "residual",
+                n_steps=self.n_steps,
+                lr=self.learning_rate,
+            ),
         )
         self.networks_, self.classifier_ = fitted.networks, fitted.classifier
         self.head_classes_ = data.classes[fitted.is_head.cpu().numpy()]

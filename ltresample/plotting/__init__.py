@@ -9,14 +9,18 @@ from ltresample.plotting._class_counts import ClassCountsDisplay
 from ltresample.plotting._embedding import EmbeddingDisplay
 from ltresample.plotting._label_distribution import LabelDistributionDisplay
 from ltresample.plotting._open_set import OpenSetDisplay
+from ltresample.plotting._pair_counts import PairCountsDisplay
 from ltresample.plotting._recall import RecallDisplay
 from ltresample.plotting._synthesis import SynthesisDisplay
+from ltresample.plotting._transport_plan import TransportPlanDisplay
 
 __all__ = [
     "ClassCountsDisplay",
     "EmbeddingDisplay",
     "LabelDistributionDisplay",
     "OpenSetDisplay",
+    "PairCountsDisplay",
     "RecallDisplay",
     "SynthesisDisplay",
+    "TransportPlanDisplay",
 ]

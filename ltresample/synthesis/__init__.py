@@ -58,12 +58,12 @@ from ltresample.synthesis._penalties import (
 from ltresample.synthesis._safa import (
     Augmented,
     SafaDraw,
-    SafaNetworks,
     SafaSettings,
     augment_tail,
     draw_same_class_pairs,
     head_classes,
 )
+from ltresample.synthesis._safa_networks import SafaNetworks
 from ltresample.synthesis._safa_rows import FittedSafa, Safa, SafaRecipe, fit_safa
 from ltresample.synthesis._seeds import (
     DistributionSeeds,

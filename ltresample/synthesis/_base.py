@@ -47,7 +47,9 @@ class ArrayRows:
             [0., 1.]])
     """
 
-    def __init__(self, x, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None):
+    def __init__(
+        self, x, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+    ):
         self.x = x
         self.dtype = dtype
         self.device = x.device if device is None and isinstance(x, Tensor) else device

@@ -37,7 +37,9 @@ def gaussian_noise(shape: tuple[int, ...], radius: Tensor | float, generator, dt
     where the whole descent moves 0.5, so sigma follows from the radius.
     """
     raw = torch.randn(shape, generator=generator, dtype=dtype)
-    sigma = torch.as_tensor(radius, dtype=dtype) / max(1, raw[0].numel()) ** 0.5 if len(raw) else 0.0
+    sigma = (
+        torch.as_tensor(radius, dtype=dtype) / max(1, raw[0].numel()) ** 0.5 if len(raw) else 0.0
+    )
     return raw * (_per_row(torch.as_tensor(sigma).expand(len(raw)), raw) if len(raw) else 1.0)
 
 

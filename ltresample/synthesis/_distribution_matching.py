@@ -169,7 +169,9 @@ class DistributionMatching(M2m):
             if torch.is_grad_enabled():
                 if f is not None and self.source_penalty:
                     logits = f.logits(x)
-                    cost = cost + self.source_penalty * self._penalty(logits, source[at], target[at])
+                    cost = cost + self.source_penalty * self._penalty(
+                        logits, source[at], target[at]
+                    )
                 cost = cost + self._matching(sets, embedded.index_copy(0, at, u)) / len(x)
             embedded[at] = u.detach()
             return cost, log_p.exp(), self.confident(log_p) & self._in_class(sets, u.detach(), at)
@@ -208,7 +210,9 @@ class DistributionMatching(M2m):
         least = torch.where(n < 2, -torch.inf, least)
         own = draw.set_of_row[rows]
         order = _ranks(own)
-        synthetic = torch.zeros(len(mask), int(order.max()) + 1 if len(own) else 1, device=own.device)
+        synthetic = torch.zeros(
+            len(mask), int(order.max()) + 1 if len(own) else 1, device=own.device
+        )
         synthetic[own, order] = 1
         return _Sets(real, mask, mean, least, (own, order), synthetic.bool())
 

@@ -111,7 +111,7 @@ def duplicates(pool: Pool, wanted: dict[int, int], seed: Seed) -> Filled:
         members = (pool.y == k).nonzero()[:, 0].cpu()
         u = torch.rand(n, generator=seed.child("duplicate", k).torch(), dtype=torch.float64)
         index[y == k] = members[(u * len(members)).long()]
-    made = {k: 0 for k in wanted}
+    made = dict.fromkeys(wanted, 0)
     return Filled(
         y=y,
         synthetic=torch.zeros(len(y), dtype=torch.bool),
@@ -167,9 +167,7 @@ def _record(filled: Filled, job, candidates: Candidates, seeds, number: int, wri
         write(at, candidates.x)
 
 
-def rewrite_batch(
-    synthesizer: Synthesizer, pool: Pool, seed: Seed, *, f: Any = None
-) -> Batch:
+def rewrite_batch(synthesizer: Synthesizer, pool: Pool, seed: Seed, *, f: Any = None) -> Batch:
     """Replace slots of a mini-batch by synthetic samples of the same class.
 
     Seeds are read from the batch as it came; a rejected slot keeps its real sample. A method that

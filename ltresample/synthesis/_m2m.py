@@ -111,7 +111,9 @@ class M2m:
         shape = (len(y_target), *rows.row_shape)
         dtype = pool.space.scale.dtype
         noise = self.steps.draw_noise(shape, radius, generator, dtype).to(y_target.device)
-        uniform = torch.rand(len(y_target), generator=seed.child("accept").torch()).to(y_target.device)
+        uniform = torch.rand(len(y_target), generator=seed.child("accept").torch()).to(
+            y_target.device
+        )
         return M2mDraw(y_target, seeds, noise, self._step_size(seeds.reach).to(dtype), uniform)
 
     def _radius(self, reach: Tensor) -> Tensor | float:
@@ -161,7 +163,9 @@ class M2m:
     def confident(self, log_p: Tensor) -> Tensor:
         """Test g's probability of the target class (or the loss, as the paper's text has it)."""
         log_p = log_p.detach()
-        return -log_p <= self.min_confidence if self.loss_test else log_p.exp() >= self.min_confidence
+        return (
+            -log_p <= self.min_confidence if self.loss_test else log_p.exp() >= self.min_confidence
+        )
 
 
 def starting_points(
@@ -175,7 +179,9 @@ def starting_points(
         return x, pool.space.project(x + noise), None
     anchor = draw.seeds.anchor[rows]
     near = pool.x.take(anchor.clamp(min=0))
-    movable = ((x != 0) | ((near != 0) & (anchor >= 0).view(-1, *([1] * (x.dim() - 1))))).to(x.dtype)
+    movable = ((x != 0) | ((near != 0) & (anchor >= 0).view(-1, *([1] * (x.dim() - 1))))).to(
+        x.dtype
+    )
     return x, pool.space.project(x + noise * movable), movable
 
 

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from ltresample._torch import as_tensor
+from ltresample._torch import as_tensor, drop_mapped_pages
 from ltresample._validation import LongTailWarning
 from ltresample.synthesis._base import ArrayRows, Rows
 
 __all__ = ["DatasetRows", "RowStream", "check_random_access", "open_set_rows"]
 
+_PAGES_READ = 64 << 10  # bytes that one row in a random place brings into memory
+_KEPT = 64 << 20  # bytes of a memory map that may stay there
 _LOOK = 1024  # rows that are looked at where a look at all of them would read a whole file
 
 
@@ -137,6 +139,21 @@ class RowStream:
             "Open-set samples must be at least one. Got a loader without batches "
             f"({type(self.loader).__name__}), or one that cannot be started again."
         )
+
+
+class _MappedRows(ArrayRows):
+    """Rows of a memory map, whose pages are given back after some reading."""
+
+    _n_read = 0
+
+    def take(self, index: Tensor) -> Tensor:
+        """Give the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
+        rows = super().take(index)
+        self._n_read += len(index) * max(_PAGES_READ, self.x[:1].nbytes)
+        if self._n_read > _KEPT:
+            drop_mapped_pages(self.x)
+            self._n_read = 0
+        return rows
 
 
 class _SubsetRows:
@@ -272,9 +289,8 @@ def _opened(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:
         )
     if isinstance(X_aux, Tensor) and X_aux.is_complex():
         raise ValueError(f"X_aux must hold real numbers. Got X_aux of type {X_aux.dtype}.")
-    return ArrayRows(
-        X_aux.tocsr() if hasattr(X_aux, "tocsr") else X_aux, dtype=dtype, device=device
-    )
+    kind = _MappedRows if isinstance(X_aux, np.memmap) else ArrayRows
+    return kind(X_aux.tocsr() if hasattr(X_aux, "tocsr") else X_aux, dtype=dtype, device=device)
 
 
 def _open_subset(subset: Subset, dtype: torch.dtype, device: Any) -> Rows:
@@ -341,6 +357,7 @@ def _check_finite(rows: Any, look: Tensor) -> None:
     width = max(1, int(np.prod(x.shape[1:])))
     for start in range(0, x.shape[0], max(1, (1 << 24) // width)):
         checked_finite(as_tensor(x[start : start + max(1, (1 << 24) // width)]))
+        drop_mapped_pages(x)
 
 
 def _may_be_infinite(x: Any) -> bool:

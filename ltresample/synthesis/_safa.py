@@ -10,16 +10,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ltresample._random import Seed
-from ltresample.models import initialize, uninitialized
+from ltresample.synthesis._safa_networks import SafaNetworks
 
 __all__ = [
     "Augmented",
     "SafaDraw",
-    "SafaNetworks",
     "SafaSettings",
     "augment_tail",
     "draw_same_class_pairs",
@@ -173,89 +172,12 @@ def _class_pairs(y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]
     return order[first], order[torch.minimum(first + 1, last[first])]
 
 
-class SafaNetworks(nn.Module):
-    """The four networks: E and G (C -> C), D (2 C -> C), Q (2 C -> one logit).
-
-    Each is convolution, batch normalisation, ReLU, convolution; Q pools and ends in a linear layer.
-    On vectors convolutions are linear layers. A delta has C channels, as it is added to a feature.
-
-    Parameters
-    ----------
-    n_channels : int
-        C.
-    n_dims : {0, 2}, default=2
-        0 for vectors (n, C), 2 for maps (n, C, H, W).
-    width : int or None, default=None
-        Hidden channels of E, D and G; None stands for C.
-    contrast_width : int or None, default=None
-        Hidden channels of Q; None stands for `width`.
-    residual : bool, default=False
-        Let G add to its input, ``G(x) = x + body(x)``. Ours: it starts near the feature, so that it
-        need not learn to give it back.
-    generator : torch.Generator or None, default=None
-        Source of the starting weights; None: PyTorch's global generator.
-
-    Examples
-    --------
-    >>> networks = SafaNetworks(8, generator=torch.Generator().manual_seed(0))
-    >>> x = torch.zeros(3, 8, 4, 4)
-    >>> networks.moved(networks.delta(x - x), x).shape
-    torch.Size([3, 8, 4, 4])
-    """
-
-    def __init__(
-        self,
-        n_channels: int,
-        *,
-        n_dims: int = 2,
-        width: int | None = None,
-        contrast_width: int | None = None,
-        residual: bool = False,
-        generator: torch.Generator | None = None,
-    ):
-        super().__init__()
-        self.residual = residual
-        width = width or n_channels
-        q_width = contrast_width or width
-        with uninitialized():
-            self.encoder = _body(n_dims, n_channels, width, n_channels)
-            self.adapter = _body(n_dims, 2 * n_channels, width, n_channels)
-            self.generator = _body(n_dims, n_channels, width, n_channels)
-            self.contrast = _body(n_dims, 2 * n_channels, q_width, q_width, first_kernel=1)
-            self.contrast_head = nn.Linear(q_width, 1)
-        initialize(self, generator)
-
-    def delta(self, difference: Tensor) -> Tensor:
-        """Give Delta = E(F^i - F^j) (Eq. 2)."""
-        return self.encoder(difference)
-
-    def moved(self, delta: Tensor, x: Tensor) -> Tensor:
-        """Give G(D([Delta; F]) + F) (Eq. 3)."""
-        near = self.adapter(torch.cat([delta, x], 1)) + x
-        return near + self.generator(near) if self.residual else self.generator(near)
-
-    def same_class(self, pairs: Tensor) -> Tensor:
-        """Give the logits (n,) of "of one class" for concatenated pairs (n, 2 C, ...)."""
-        hidden = self.contrast(pairs)
-        pooled = hidden if hidden.dim() == 2 else hidden.mean(tuple(range(2, hidden.dim())))
-        return self.contrast_head(pooled)[:, 0]
-
-
-def _body(n_dims: int, n_in: int, width: int, n_out: int, *, first_kernel: int = 3) -> nn.Sequential:
-    if n_dims == 0:
-        first, norm = nn.Linear(n_in, width), nn.BatchNorm1d(width)
-        return nn.Sequential(first, norm, nn.ReLU(), nn.Linear(width, n_out))
-    first = nn.Conv2d(n_in, width, first_kernel, padding=first_kernel // 2)
-    last = nn.Conv2d(width, n_out, 3, padding=1)
-    return nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(), last)
-
-
 def augment_tail(
     networks: SafaNetworks,
     x: Tensor,
     y: Tensor,
     draw: SafaDraw,
-    settings: SafaSettings = SafaSettings(),
+    settings: SafaSettings | None = None,
 ) -> Augmented:
     """Move tail features along deltas of head pairs, and compute the losses of the networks.
 
@@ -276,14 +198,15 @@ def augment_tail(
         Class indices.
     draw : SafaDraw
         On the device of `x`, of length p >= 2.
-    settings : SafaSettings
-        Weights and readings.
+    settings : SafaSettings or None, default=None
+        Weights and readings; None: the defaults.
 
     Returns
     -------
     Augmented
         Features (p, C, ...), their classes, and the losses that were not left out.
     """
+    settings = settings or SafaSettings()
     source = x if settings.end_to_end else x.detach()
     head_i, head_j = source[draw.head[:, 0]], source[draw.head[:, 1]]
     tail_i, tail_j = source[draw.tail[:, 0]], source[draw.tail[:, 1]]

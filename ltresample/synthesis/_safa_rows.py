@@ -15,27 +15,37 @@ from ltresample._torch import evaluating
 from ltresample.models import LinearHead
 from ltresample.synthesis._base import Candidates, Pool
 from ltresample.synthesis._safa import (
-    SafaDraw,
-    SafaNetworks,
     SafaSettings,
     augment_tail,
     draw_same_class_pairs,
     head_classes,
 )
+from ltresample.synthesis._safa_networks import SafaNetworks
 from ltresample.synthesis._seeds import SeedDraw
 
 __all__ = ["FittedSafa", "Safa", "SafaRecipe", "SafaRowsDraw", "fit_safa"]
+
+N_LOOKED_AT = 1024  # rows that set the batch statistics
 
 
 class SafaRecipe(NamedTuple):
     """How E, D, G and Q are trained offline."""
 
+    head_ratio: float = 0.2  # gamma: share of the classes that are the head
+    width: int | None = None  # hidden channels; None: C, of vectors in [64, 256], of maps >= 16
+    residual: bool = False  # G adds to its input
     n_steps: int | None = None  # None: 30 passes over the data, within the bounds below
     min_steps: int = 100
     max_steps: int = 200
     n_pairs: int = 64  # of head samples in a batch, and as many of tail samples
     lr: float = 0.003
     weight_decay: float = 0.0002
+
+    def steps_for(self, n_rows: int) -> int:
+        """Give the number of gradient steps."""
+        if self.n_steps is not None:
+            return self.n_steps
+        return min(max(30 * n_rows // (2 * self.n_pairs), self.min_steps), self.max_steps)
 
 
 class SafaRowsDraw(NamedTuple):
@@ -49,7 +59,9 @@ class SafaRowsDraw(NamedTuple):
     def joined(cls, draws: list[SafaRowsDraw]) -> SafaRowsDraw:
         """Put several draws after each other."""
         seeds = SeedDraw(*(torch.cat(part) for part in zip(*(d.seeds for d in draws), strict=True)))
-        return cls(torch.cat([d.y_target for d in draws]), seeds, torch.cat([d.head for d in draws]))
+        return cls(
+            torch.cat([d.y_target for d in draws]), seeds, torch.cat([d.head for d in draws])
+        )
 
 
 class FittedSafa(NamedTuple):
@@ -63,12 +75,8 @@ class FittedSafa(NamedTuple):
 def fit_safa(
     pool: Pool,
     seed: Seed,
-    settings: SafaSettings = SafaSettings(),
-    recipe: SafaRecipe = SafaRecipe(),
-    *,
-    head_ratio: float = 0.2,
-    width: int | None = None,
-    residual: bool = False,
+    settings: SafaSettings | None = None,
+    recipe: SafaRecipe | None = None,
 ) -> FittedSafa:
     """Train E, D, G and Q on standardised rows of a pool: vectors (n, C) or maps (n, C, H, W).
 
@@ -81,15 +89,10 @@ def fit_safa(
         Real samples.
     seed : Seed
         Of starting weights and batches; no global generator is touched.
-    settings : SafaSettings
-        Weights and readings.
-    recipe : SafaRecipe
-        How to train.
-    head_ratio : float, default=0.2
-        gamma: share of the classes that are the head.
-    width : int or None, default=None
-        Hidden channels of the networks. None: C within [64, 256] for vectors, C but at least 16 for
-        maps.
+    settings : SafaSettings or None, default=None
+        Weights and readings; None: the defaults.
+    recipe : SafaRecipe or None, default=None
+        How to train; None: the defaults.
 
     Returns
     -------
@@ -101,37 +104,64 @@ def fit_safa(
     ValueError
         If there is no tail class, or no head class with two samples.
     """
-    is_head = head_classes(pool.class_counts, head_ratio)
-    networks, classifier = _untrained(pool, seed.child("init"), width, residual)
-    parameters = [*networks.parameters(), *classifier.parameters()]
-    n_steps = recipe.n_steps
-    if n_steps is None:
-        passes = 30 * len(pool.y) // (2 * recipe.n_pairs)
-        n_steps = min(max(passes, recipe.min_steps), recipe.max_steps)
+    settings, recipe = settings or SafaSettings(), recipe or SafaRecipe()
+    is_head = head_classes(pool.class_counts, recipe.head_ratio)
+    fitted = FittedSafa(*_untrained(pool, seed.child("init"), recipe), is_head)
+    parameters = [*fitted.networks.parameters(), *fitted.classifier.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    n_steps = recipe.steps_for(len(pool.y))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, n_steps))
-    members = class_members(pool)
-    sides = [[members[k] for k in (is_head == side).nonzero()[:, 0]] for side in (True, False)]
-    sides[0] = [rows for rows in sides[0] if len(rows) > 1]
+    sides = _sides(pool, is_head)
     for step in range(n_steps):
         own = seed.child("step", step)
         rows = [random_pairs(rows, recipe.n_pairs, own.child(i)) for i, rows in enumerate(sides)]
-        rows = torch.cat(rows).flatten()
-        x, y = standard_rows(pool, rows), pool.y[rows]
-        draw = draw_same_class_pairs(y, is_head, own, augmented_per_pair=settings.augmented_per_pair)
-        made = augment_tail(networks, x, y, draw.to(y.device), settings)
-        logits = classifier(torch.cat([x, made.x]))
-        loss = cross_entropy(logits, torch.cat([y, made.y])) + made.loss  # Eq. 1
+        loss = _loss(fitted, pool, torch.cat(rows).flatten(), settings, own)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
-    _set_statistics(networks, pool, sides, seed.child("statistics"))
-    return FittedSafa(networks.eval(), classifier.eval(), is_head)
+    _set_statistics(fitted.networks, pool, sides, seed.child("statistics"))
+    return fitted._replace(networks=fitted.networks.eval(), classifier=fitted.classifier.eval())
+
+
+def _untrained(pool: Pool, seed: Seed, recipe: SafaRecipe) -> tuple[SafaNetworks, nn.Module]:
+    shape, like, generator = pool.x.row_shape, pool.space.scale, seed.torch()
+    maps, n_features = len(shape) == 3, math.prod(shape)
+    n_channels = shape[0] if maps else n_features
+    networks = SafaNetworks(
+        n_channels,
+        n_dims=2 if maps else 0,
+        width=recipe.width or (max(n_channels, 16) if maps else min(max(n_channels, 64), 256)),
+        residual=recipe.residual,
+        generator=generator,
+    )
+    head = LinearHead(n_features, len(pool.class_counts), generator=generator)
+    return networks.to(like), nn.Sequential(nn.Flatten(), head).to(like)
+
+
+def _sides(pool: Pool, is_head: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """List the rows of each head class that has pairs, and those of each tail class."""
+    members = class_members(pool)
+    head = [members[k] for k in is_head.nonzero()[:, 0]]
+    return [rows for rows in head if len(rows) > 1], [
+        members[k] for k in (~is_head).nonzero()[:, 0]
+    ]
+
+
+def _loss(
+    fitted: FittedSafa, pool: Pool, rows: Tensor, settings: SafaSettings, seed: Seed
+) -> Tensor:
+    """Compute Eq. 1, L_cls being the cross-entropy of the linear classifier."""
+    x, y = standard_rows(pool, rows), pool.y[rows]
+    per_pair = settings.augmented_per_pair
+    draw = draw_same_class_pairs(y, fitted.is_head, seed, augmented_per_pair=per_pair)
+    made = augment_tail(fitted.networks, x, y, draw.to(y.device), settings)
+    logits = fitted.classifier(torch.cat([x, made.x]))
+    return cross_entropy(logits, torch.cat([y, made.y])) + made.loss
 
 
 @torch.no_grad()
-def _set_statistics(networks: SafaNetworks, pool: Pool, sides: list, seed: Seed, n: int = 1024) -> None:
+def _set_statistics(networks: SafaNetworks, pool: Pool, sides: Any, seed: Seed) -> None:
     """Give batch normalisation the statistics of what will be made.
 
     In training D and G see tail and head features in turn, so that running means fit neither.
@@ -140,23 +170,9 @@ def _set_statistics(networks: SafaNetworks, pool: Pool, sides: list, seed: Seed,
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             part.reset_running_stats()
             part.momentum = 1.0
-    head_i, head_j = (
-        standard_rows(pool, index) for index in random_pairs(sides[0], n, seed.child(0)).T
-    )
-    tail = standard_rows(pool, random_pairs(sides[1], n, seed.child(1))[:, 0])
-    networks.moved(networks.delta(head_i - head_j), tail)
-
-
-def _untrained(pool: Pool, seed: Seed, width: int | None, residual: bool) -> tuple[SafaNetworks, nn.Module]:
-    shape, like, generator = pool.x.row_shape, pool.space.scale, seed.torch()
-    maps, n_features = len(shape) == 3, math.prod(shape)
-    n_channels = shape[0] if maps else n_features
-    width = width or (max(n_channels, 16) if maps else min(max(n_channels, 64), 256))
-    networks = SafaNetworks(
-        n_channels, n_dims=2 if maps else 0, width=width, residual=residual, generator=generator
-    )
-    head = LinearHead(n_features, len(pool.class_counts), generator=generator)
-    return networks.to(like), nn.Sequential(nn.Flatten(), head).to(like)
+    head, tail = (random_pairs(rows, N_LOOKED_AT, seed.child(i)) for i, rows in enumerate(sides))
+    head_i, head_j, tail_i = (standard_rows(pool, index) for index in (*head.T, tail[:, 0]))
+    networks.moved(networks.delta(head_i - head_j), tail_i)
 
 
 def standard_rows(pool: Pool, index: Tensor) -> Tensor:
@@ -191,9 +207,7 @@ class Safa:
 
     def prepare(self, pool: Pool, targets: list[int]) -> tuple[list[Tensor], list[Tensor]]:
         """List the rows of each class, and of the head classes that have pairs."""
-        members = class_members(pool)
-        head = [members[k] for k in self.fitted.is_head.nonzero()[:, 0]]
-        return members, [rows for rows in head if len(rows) > 1]
+        return class_members(pool), _sides(pool, self.fitted.is_head)[0]
 
     def request(self, y: Tensor, class_counts: Tensor, seed: Seed) -> Tensor:
         """Refuse: in training SAFA stands between two layers."""
@@ -215,9 +229,7 @@ class Safa:
         seeds = SeedDraw(own[:, 0], y_target, own[:, 1], reach)
         return SafaRowsDraw(y_target, seeds, random_pairs(head, len(own), seed.child("head")))
 
-    def synthesize(
-        self, pool: Pool, state: Any, draws: list[SafaRowsDraw], f=None
-    ) -> Candidates:
+    def synthesize(self, pool: Pool, state: Any, draws: list[SafaRowsDraw], f=None) -> Candidates:
         """Make the rows of some blocks."""
         draw, space = SafaRowsDraw.joined(draws), pool.space
         networks, classifier, *_ = self.fitted

@@ -22,7 +22,9 @@ class SeedDraw(NamedTuple):
     index: Tensor  # (m,) position in the pool, or in its auxiliary part
     y_source: Tensor  # (m,) class k_0 of the seed; -1 for open-set samples
     anchor: Tensor  # (m,) a real row of the target class near the seed; -1: none known
-    reach: Tensor  # (m,) distance from the seed to its nearest row of the target class; NaN: unknown
+    reach: (
+        Tensor  # (m,) distance from the seed to its nearest row of the target class; NaN: unknown
+    )
 
 
 class Seeding(Protocol):
@@ -198,7 +200,9 @@ class NearSeeds:
         nearest, reach = [], torch.full((len(sources),), torch.inf, device=z.device)
         for part in anchors.split(_rows_within(16 << 20, len(sources), z.element_size())):
             distance = torch.cdist(rows.take(part), z)  # (a, s)
-            nearest.append(distance.topk(min(self.n_neighbors, len(sources)), largest=False).indices)
+            nearest.append(
+                distance.topk(min(self.n_neighbors, len(sources)), largest=False).indices
+            )
             reach = torch.minimum(reach, distance.min(0).values)
         return _Near(anchors, sources, torch.cat(nearest), reach)
 

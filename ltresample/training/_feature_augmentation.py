@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -15,10 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from ltresample._random import Seed
-from ltresample._torch import evaluating
 from ltresample._validation import LongTailWarning
 from ltresample.losses import LongTailLoss
-from ltresample.models import MLP, ResNetCifar, SmallCNN
 from ltresample.synthesis import (
     Batch,
     LossTerm,
@@ -30,12 +27,12 @@ from ltresample.synthesis import (
     head_classes,
 )
 from ltresample.training._companion import CompanionOptimizer
+from ltresample.training._layers import find_layer, try_longer_batch
 
 __all__ = ["SAFA"]
 
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _WIDTH = [None, Interval(Integral, 1, None, closed="left")]
-N_NAMES = 40  # layers that an error message lists
 
 
 class SAFA(BaseEstimator):
@@ -225,8 +222,8 @@ class SAFA(BaseEstimator):
         """
         self._validate_params()
         is_head = head_classes(pool.class_counts, self.head_ratio)
-        name, layer = _layer(f, self.layer)
-        output = _tried(f, name, layer, pool)
+        name, layer = find_layer(f, self.layer)
+        output = try_longer_batch(f, name, layer, _two_rows(pool))
         networks = SafaNetworks(
             output.shape[1],
             n_dims=output.dim() - 2,
@@ -254,7 +251,9 @@ class OnlineSAFA:
 
     balanced = False  # batches come at natural frequencies
 
-    def __init__(self, networks: SafaNetworks, is_head: Tensor, settings: SafaSettings, *, f, layer):
+    def __init__(
+        self, networks: SafaNetworks, is_head: Tensor, settings: SafaSettings, *, f, layer
+    ):
         self.g_ = networks
         self.is_head = is_head
         self.settings = settings
@@ -345,79 +344,5 @@ def _check_finite(loss: Tensor) -> None:
         )
 
 
-def _layer(f: nn.Module, name: str) -> tuple[str, nn.Module]:
-    """Find a layer by its name."""
-    known = {path: part for path, part in f.named_modules() if path}
-    if name == "auto":
-        name = _usual_layer(f)
-    if name in known:
-        return name, known[name]
-    close = difflib.get_close_matches(name, known, n=1)
-    names = ", ".join(repr(path) for path in list(known)[:N_NAMES])
-    raise ValueError(
-        f"{type(f).__name__} has no layer of that name. Got layer={name!r}."
-        f"{f' Did you mean {close[0]!r}?' if close else ''} Pass one of {names}"
-        f"{', ...' if len(known) > N_NAMES else ''}."
-    )
-
-
-def _usual_layer(f: nn.Module) -> str:
-    """Name the layer before the second-to-last down-sampling of a network of this package."""
-    for path, part in f.named_modules():
-        inner = {ResNetCifar: "stage2", SmallCNN: "body.5"}
-        inner[MLP] = f"body.{len(part.body) - 1}" if isinstance(part, MLP) else ""
-        for kind, name in inner.items():
-            if isinstance(part, kind):
-                return f"{path}.{name}" if path else name
-    return "auto"
-
-
-def _tried(f: nn.Module, name: str, layer: nn.Module, pool: Pool) -> Tensor:
-    """Pass two rows, add a third behind the layer, and give the layer's output."""
-    seen: list[Any] = []
-
-    def lengthened(_: nn.Module, args: Any, output: Any) -> Any:
-        seen.append(output)
-        fits = isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 2
-        return torch.cat([output, output[:1]]) if fits else None
-
-    rows = pool.x.take(torch.arange(2, device=pool.y.device))
-    hook = layer.register_forward_hook(lengthened)
-    try:
-        with torch.no_grad(), evaluating(f):
-            logits = f(rows)
-        reason = "" if len(_first(logits)) == 3 else f"the output still has {len(_first(logits))} rows"
-    except RuntimeError as err:
-        reason = str(err).splitlines()[0]
-    finally:
-        hook.remove()
-    _check_output(name, seen)
-    if reason:
-        raise ValueError(
-            f"The layers behind layer={name!r} cannot take augmented rows behind the real ones. Got: "
-            f"{reason}. Choose a layer through which everything passes, such as the end of a stage."
-        )
-    return seen[0]
-
-
-def _first(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
-
-
-def _check_output(name: str, seen: list[Any]) -> None:
-    if len(seen) != 1:
-        raise ValueError(
-            f"layer={name!r} must be passed once in a forward pass. Got {len(seen)} times. Choose "
-            "another layer."
-        )
-    output = seen[0]
-    if not isinstance(output, Tensor):
-        raise ValueError(
-            f"layer={name!r} must give one tensor. Got {type(output).__name__}. Choose a layer inside "
-            "or behind it."
-        )
-    if output.dim() not in (2, 4) or len(output) != 2:
-        raise ValueError(
-            f"layer={name!r} must give vectors (n, C) or maps (n, C, H, W), one for each row. Got "
-            f"shape {tuple(output.shape)} for two rows. Choose another layer."
-        )
+def _two_rows(pool: Pool) -> Tensor:
+    return pool.x.take(torch.arange(2, device=pool.y.device))

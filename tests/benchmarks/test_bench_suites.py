@@ -4,6 +4,7 @@ import re
 import pytest
 
 from benchmarks.components import build, find
+from benchmarks.paper import paper_column
 from benchmarks.suites import load_suite, merged, suite_names
 
 TEXT = """
@@ -121,6 +122,21 @@ def test_a_suite_extends_another(tmp_path, monkeypatch):
     assert spec(suite, "D", "plain") == spec(load_suite("base"), "A", "plain")
 
 
+def test_of_the_variants_some_or_none_are_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.suites.FOLDER", tmp_path)
+    write(tmp_path, TEXT, "base")
+    head = 'extends = "base"\ninclude = ["B"]\n'
+    write(tmp_path, f'{head}variants = ["fast"]\n', "some")
+    assert load_suite("some").variants == ["fast"]
+    write(tmp_path, f"{head}[variants.own]\nclassifier.lr = 9\n", "own")
+    (run,) = load_suite("own").runs
+    assert (run.variant, run.spec["classifier"]["lr"]) == ("own", 9)
+    write(tmp_path, f'{head}variants = ["fats"]\n', "slip")
+    said = "There is no variant in suite 'base': 'fats'. Did you mean 'fast'?"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        load_suite("slip")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -198,9 +214,16 @@ def test_suites_name_what_exists(name):
     suite = load_suite(name)
     assert len({(run.variant, run.row) for run in suite.runs}) == len(suite.runs)
     assert set(suite.references) <= set(suite.rows)
+    for table in suite.paper.get("tables", []):
+        columns = [table[measure] for measure in ("bACC", "GM")]
+        cells = [paper_column(suite.paper["name"], table["table"], name) for name in columns]
+        assert set(cells[0]) & {run.paper_row for run in suite.runs}
+        assert set(cells[0]) == set(cells[1])
     for run in suite.runs:
         for table in components(run.spec):
             component = find(table.get("make", table.get("use")))
-            parameters = inspect.signature(component).parameters
+            parameters = set()
+            for step in getattr(component, "__mro__", [component]):
+                parameters |= set(inspect.signature(step.__init__).parameters)
             given = [k for k in table if k not in ("make", "use") and "__" not in k]
-            assert set(given) <= set(parameters), (run.row, component)
+            assert set(given) <= parameters, (run.row, component)

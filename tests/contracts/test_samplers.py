@@ -133,7 +133,9 @@ def test_pandas_labels_follow(Sampler, data):
 
 def test_polars(Sampler, data):
     X, y = data
-    frame = pl.DataFrame({"a": X[:, 0], "b": np.rint(X[:, 1] * 5).astype(np.int32), "c": X[:, 2] > 0})
+    frame = pl.DataFrame(
+        {"a": X[:, 0], "b": np.rint(X[:, 1] * 5).astype(np.int32), "c": X[:, 2] > 0}
+    )
     sampler, X_res, y_res = resampled(Sampler, frame, pl.Series("kind", y))
     assert isinstance(X_res, pl.DataFrame)
     assert isinstance(y_res, pl.Series)
@@ -275,7 +277,9 @@ def test_callbacks_are_called_and_can_stop(Sampler, data):
     sampler = Sampler(random_state=0, batch_size=1).set_callbacks(stop)
     _, y_res = sampler.fit_resample(*data)
     assert stop.n_passes == 1
-    assert (np.bincount(y_res) == np.bincount(data[1]).max()).all(), "duplicates fill what is missing"
+    assert (np.bincount(y_res) == np.bincount(data[1]).max()).all(), (
+        "duplicates fill what is missing"
+    )
 
 
 # ---- bad input -----------------------------------------------------------------------------------

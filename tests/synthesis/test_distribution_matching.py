@@ -74,7 +74,8 @@ def literal(draw, pool, g, f, *, eta, n_steps, lam1, lam2, reg, tau):
     unit = R / np.linalg.norm(R, axis=1, keepdims=True)
     within = np.mean([1 - a @ c for a in unit for c in unit])
     kept = [
-        softmax(W @ x + b)[k] >= tau and np.mean([1 - x @ r / np.linalg.norm(x) for r in unit]) <= within
+        softmax(W @ x + b)[k] >= tau
+        and np.mean([1 - x @ r / np.linalg.norm(x) for r in unit]) <= within
         for x in X
     ]
     return X, np.array(kept)
@@ -106,7 +107,8 @@ def test_engine_equals_the_algorithm(problem, k, lam2):
     state, draw = drawn(dm, pool, k)
     made = dm.synthesize(pool, state, [draw], f)
     rows, kept = literal(
-        draw, pool, g.members[0], f.members[0], eta=0.05, n_steps=5, lam1=0.5, lam2=lam2, reg=0.1, tau=0.35
+        draw, pool, g.members[0], f.members[0],
+        eta=0.05, n_steps=5, lam1=0.5, lam2=lam2, reg=0.1, tau=0.35,
     )  # fmt: skip
     np.testing.assert_array_equal(made.accepted.numpy(), kept)
     assert 0 < kept.sum() < len(kept)
@@ -124,7 +126,9 @@ def test_without_weight_and_class_test_it_is_m2m(problem):
     torch.testing.assert_close(made.x, other.x, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("distance", [SinkhornTransport(), MaximumMeanDiscrepancy(), EnergyDistance()])
+@pytest.mark.parametrize(
+    "distance", [SinkhornTransport(), MaximumMeanDiscrepancy(), EnergyDistance()]
+)
 def test_matching_brings_the_sets_together(problem, distance):
     pool, g, _ = problem
     options = {"class_test": False, "min_confidence": 0.0, "n_real": 15, "distance": distance}
@@ -132,7 +136,9 @@ def test_matching_brings_the_sets_together(problem, distance):
     near = method(g, matching_weight=20.0, **options)
     state, draw = drawn(apart, pool, 1, m=40)
     real = pool.x.take(draw.real_index[0])
-    far, close = (float(distance(real, dm.synthesize(pool, state, [draw]).x)) for dm in (apart, near))
+    far, close = (
+        float(distance(real, dm.synthesize(pool, state, [draw]).x)) for dm in (apart, near)
+    )
     assert close < far
 
 
@@ -177,7 +183,9 @@ def test_blocks_share_an_embedding_by_number_and_families_change_with_it(problem
     dm = method(g, embedding=RandomEmbedding(width=16))
     state = dm.prepare(pool, [1, 2])
     draws = [
-        dm.draw(pool, state, torch.full((4,), k), SEED.child("block", k, n), SEED.child("shared", n))
+        dm.draw(
+            pool, state, torch.full((4,), k), SEED.child("block", k, n), SEED.child("shared", n)
+        )
         for n in (0, 1)
         for k in (1, 2)
     ]
@@ -251,7 +259,10 @@ def test_batch_is_matched_to_real_sets_of_the_whole_training_set(problem):
     whole, g, f = problem
     at = torch.cat([torch.arange(0, 40, 4), torch.arange(40, 59)])
     batch = whole._replace(
-        x=ArrayRows(whole.x.x[at], dtype=torch.float64), y=whole.y[at], reference=whole, in_batch=True
+        x=ArrayRows(whole.x.x[at], dtype=torch.float64),
+        y=whole.y[at],
+        reference=whole,
+        in_batch=True,
     )
     dm = method(g, embedding=RandomEmbedding(width=8), min_confidence=0.2)
     result = rewrite_batch(dm, batch, SEED, f=f)

@@ -131,7 +131,9 @@ def test_clean_variant_gives_unmoved_seeds_of_accepted_rows(problem):
     moved = method.synthesize(pool, state, [draw], f)
     clean = dataclasses.replace(method, insert_seed=True).synthesize(pool, state, [draw], f)
     assert torch.equal(moved.accepted, clean.accepted)
-    torch.testing.assert_close(clean.x, pool.x.take(draw.seeds.index[clean.accepted]), rtol=0, atol=0)
+    torch.testing.assert_close(
+        clean.x, pool.x.take(draw.seeds.index[clean.accepted]), rtol=0, atol=0
+    )
 
 
 def test_loss_reading_of_the_threshold(problem):
@@ -156,7 +158,9 @@ def test_request_spares_the_head_and_has_the_rate_of_the_paper():
 class Network(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+        self.body = nn.Sequential(
+            nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3)
+        )
 
     def forward(self, x):
         return self.body(x)
@@ -165,7 +169,10 @@ class Network(nn.Module):
 def snapshot(module):
     return (
         {k: v.clone() for k, v in module.state_dict().items()},
-        [(p.requires_grad, None if p.grad is None else p.grad.clone()) for p in module.parameters()],
+        [
+            (p.requires_grad, None if p.grad is None else p.grad.clone())
+            for p in module.parameters()
+        ],
         [m.training for m in module.modules()],
     )
 
@@ -204,7 +211,9 @@ def test_batch_without_larger_classes_or_slots_is_left_alone():
     x = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
     method = M2m(g=Classifier([nn.Linear(3, 2)]), min_confidence=0.0, count_decay=None)
     for counts, y in [([10, 10], [0, 1] * 3), ([100, 1], [1] * 6)]:
-        pool = Pool(ArrayRows(x), torch.tensor(y), torch.tensor(counts), Space.pixels(), in_batch=True)
+        pool = Pool(
+            ArrayRows(x), torch.tensor(y), torch.tensor(counts), Space.pixels(), in_batch=True
+        )
         batch = rewrite_batch(method, pool, SEED)
         assert batch.n_accepted == 0
         assert torch.equal(batch.x, x)
@@ -212,7 +221,9 @@ def test_batch_without_larger_classes_or_slots_is_left_alone():
 
 def filled(pool, g, wanted, **options):
     out = np.full((sum(wanted.values()), 3), np.nan)
-    method = M2m(g=g, min_confidence=0.4, steps=Steps(step_size=0.05), count_decay=0.9, block_size=8)
+    method = M2m(
+        g=g, min_confidence=0.4, steps=Steps(step_size=0.05), count_decay=0.9, block_size=8
+    )
 
     def write(at, x):
         out[at.numpy()] = x.numpy()
