@@ -22,7 +22,12 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 
 _HOMES = {
     "ltresample.training": ("DeferredRebalancingClassifier",),
-    "ltresample.over_sampling": ("DistributionMatchingOversampler", "M2mSampler", "OpenSampler"),
+    "ltresample.over_sampling": (
+        "DistributionMatchingOversampler",
+        "M2mSampler",
+        "OTMixSampler",
+        "OpenSampler",
+    ),
     "ltresample.datasets": (
         "make_blob_noise",
         "make_gaussian_noise",

@@ -302,9 +302,11 @@ def _provenance(results: Results) -> str:
         seen["data"].add(record["data_sha256"])
         seen["warned"].update(text.split(":")[0] for text in record["warnings"])
     seconds = sum(sum(record["seconds"].values()) for record in results.used)
+    busy = sum(record.get("cpu_seconds", 0.0) for record in results.used)
     days = sorted(record["finished"][:10] for record in results.used)
     lines = [
-        f"- {len(results.used)} runs, {seconds / 60:.1f} minutes of one core in all, "
+        f"- {len(results.used)} runs, {seconds / 60:.1f} minutes one after the other, "
+        f"{busy / 60:.1f} of them on a processor, "
         f"{days[0]} to {days[-1]}",
         *(f"- {name}: {', '.join(sorted(values))}" for name, values in seen.items()),
     ]

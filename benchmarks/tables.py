@@ -123,7 +123,7 @@ def summary(lines: list[dict]) -> None:
         for key in keys:
             scores = [line["scores"].get(name, {}) for line in lines]
             values = [score[key] for score in scores if key in score]
-            middle = np.median if key in ("accepted", "seconds") else np.mean
+            middle = np.nanmedian if key in ("accepted", "seconds") else np.mean
             scale = 1 if key in ("accepted", "seconds") else 100
             cells.append(f"{scale * middle(values):.2f}" if values else "-")
         print(f"{name:12}" + "".join(f"{cell:>21}" for cell in cells))

@@ -110,6 +110,7 @@ def run_trial(task: Task) -> dict[str, Any]:
 def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
     """Train as the spec says, and score."""
     clock, monitor = Clock(), None
+    start = time.process_time()
 
     def guide(name: str, path: str) -> Any:
         child = _child(seed, f"guide{path}")
@@ -138,6 +139,7 @@ def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
         clock.seconds["scoring"] = monitor.seconds
     return {
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
+        "cpu_seconds": round(time.process_time() - start, 3),
         **_scores(classifier, monitor, parts),
         **_synthesis(classifier, sampler),
     }

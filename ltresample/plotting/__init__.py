@@ -7,6 +7,7 @@ the display back with ``ax_`` and ``figure_``. Drawing needs matplotlib:
 
 from ltresample.plotting._class_counts import ClassCountsDisplay
 from ltresample.plotting._embedding import EmbeddingDisplay
+from ltresample.plotting._feature_augmentation import FeatureAugmentationDisplay
 from ltresample.plotting._label_distribution import LabelDistributionDisplay
 from ltresample.plotting._open_set import OpenSetDisplay
 from ltresample.plotting._pair_counts import PairCountsDisplay
@@ -17,6 +18,7 @@ from ltresample.plotting._transport_plan import TransportPlanDisplay
 __all__ = [
     "ClassCountsDisplay",
     "EmbeddingDisplay",
+    "FeatureAugmentationDisplay",
     "LabelDistributionDisplay",
     "OpenSetDisplay",
     "PairCountsDisplay",

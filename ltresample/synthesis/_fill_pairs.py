@@ -34,6 +34,27 @@ class _Block(NamedTuple):
     positions: Tensor  # (m,) among all new rows
 
 
+class _Members(NamedTuple):
+    """The rows of each class, one class after the other."""
+
+    order: Tensor  # (n,)
+    start: Tensor  # (K,)
+    counts: Tensor  # (K,)
+
+    @classmethod
+    def of(cls, pool: Pool) -> _Members:
+        """Sort the rows of a pool by class."""
+        counts = torch.bincount(pool.y, minlength=len(pool.class_counts))
+        return cls(pool.y.argsort(stable=True), counts.cumsum(0) - counts, counts)
+
+    def draw(self, classes: Tensor, seed: Seed) -> Tensor:
+        """Draw a row of each of these classes (m,), all rows of a class alike."""
+        classes = classes.to(self.order.device)
+        u = torch.rand(len(classes), generator=seed.torch(), dtype=torch.float64)
+        place = (u.to(classes.device) * self.counts[classes]).long()
+        return self.order[self.start[classes] + place]
+
+
 def fill_pairs(
     mixing: PairMixing,
     pool: Pool,
@@ -90,7 +111,8 @@ def fill_pairs(
     per_pass = max(1, batch_size // mixing.block_size)
     jobs = [blocks[i : i + per_pass] for i in range(0, len(blocks), per_pass)]
     call, run = delayed(_make), Parallel(n_jobs=n_jobs, return_as="generator")
-    made = run(call(mixing, pool, features, job, filled.y, others, seed) for job in jobs)
+    members = _Members.of(pool)
+    made = run(call(mixing, pool, features, job, filled.y, others, members, seed) for job in jobs)
     for job, parts in zip(jobs, made, strict=True):
         positions = torch.cat([block.positions for block in job])
         for block, (foreground, rows) in zip(job, parts, strict=True):
@@ -99,9 +121,9 @@ def fill_pairs(
             lam[block.positions] = rows.lam.cpu()
         filled.synthetic[positions] = True
         filled.round[positions] = 0
-        for k in filled.y[positions].tolist():
-            filled.n_made[k] += 1
-            filled.n_accepted[k] += 1
+        for k, n in zip(*filled.y[positions].unique(return_counts=True), strict=True):
+            filled.n_made[int(k)] += int(n)
+            filled.n_accepted[int(k)] += int(n)
         write(positions, torch.cat([rows.x for _, rows in parts]))
         if tick is not None and tick(len(positions)):
             break
@@ -133,6 +155,7 @@ def _make(
     job: list[_Block],
     y: Tensor,
     others: list[int],
+    members: _Members,
     seed: Seed,
 ) -> list[tuple[Tensor, MixedRows]]:
     made = []
@@ -141,18 +164,8 @@ def _make(
         n_more = max(0, mixing.block_size - len(block.positions))
         more = torch.randint(len(others), (n_more,), generator=own.child("classes").torch())
         classes = torch.cat([y[block.positions], torch.tensor(others)[more]])
-        foreground = _members(pool, classes, own.child("foreground"))
+        foreground = members.draw(classes, own.child("foreground"))
         draw = mixing.draw(pool, foreground, own, n_wanted=len(block.positions))
         rows = mixing.synthesize(pool, features, draw)
         made.append((foreground[: len(block.positions)].cpu(), rows))
     return made
-
-
-def _members(pool: Pool, classes: Tensor, seed: Seed) -> Tensor:
-    """Draw a row of each of these classes (n,), all rows of a class alike."""
-    order = pool.y.argsort(stable=True)
-    classes = classes.to(pool.y.device)
-    counts = torch.bincount(pool.y, minlength=len(pool.class_counts))
-    u = torch.rand(len(classes), generator=seed.torch(), dtype=torch.float64).to(classes.device)
-    start = counts.cumsum(0) - counts
-    return order[start[classes] + (u * counts[classes]).long()]

@@ -92,7 +92,11 @@ def shape_arguments(build: Any, row_shape: tuple[int, ...], n_classes: int) -> d
 def _parameter_names(build: Any) -> set[str]:
     """List parameters; a constructor that passes on keywords is asked together with its parent's."""
     names: set[str] = set()
-    steps = [c.__init__ for c in build.__mro__ if "__init__" in vars(c)] if _is_class(build) else [build]
+    steps = (
+        [c.__init__ for c in build.__mro__ if "__init__" in vars(c)]
+        if _is_class(build)
+        else [build]
+    )
     for step in steps:
         if step is nn.Module.__init__ or step is object.__init__:
             break

@@ -14,7 +14,7 @@ from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring
 
 from ltresample._validation import LongTailWarning
 from ltresample.losses import CrossEntropy
-from ltresample.training._callbacks import EpochBar, EpochTable, SynthesisRecord, mean_recall
+from ltresample.training._history import EpochBar, EpochTable, SynthesisRecord, mean_recall
 from ltresample.training._opening import labels_of, open_training
 from ltresample.training._rows import RowDataset
 from ltresample.training._training_net import TrainingNet

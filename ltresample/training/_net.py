@@ -63,8 +63,9 @@ class ParameterNet(NeuralNetClassifier):
             if step is ParameterNet:
                 break
             if "__init__" in vars(step):
-                parameters = inspect.signature(step.__init__).parameters.values()
-                names.update(p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+                for p in inspect.signature(step.__init__).parameters.values():
+                    if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
+                        names.add(p.name)
         return names - {"self"}
 
     @property
@@ -117,11 +118,18 @@ class ParameterNet(NeuralNetClassifier):
         own = {k: v for k, v in params.items() if k not in nested}
         if self.initialized_:
             super().set_params(**own)
+            if any(name == "lr" or name.startswith("optimizer__") for name in own):
+                self._restart_learning_rates()
         else:
             self._set_uninitialized(own)
         if nested:
             self._set_of_resampler({k.removeprefix("resampler__"): v for k, v in nested.items()})
         return self
+
+    def _restart_learning_rates(self) -> None:
+        """Let the rates as they are now be those that a schedule multiplies."""
+        for group in self.optimizer_.param_groups:
+            group["initial_lr"] = group["lr"]
 
     def _set_uninitialized(self, params: dict[str, Any]) -> None:
         declared = self._declared()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ltresample._torch import as_tensor
 
-__all__ = ["BatchRows", "RowDataset", "TakenRows", "row_shape_of"]
+__all__ = ["BatchRows", "FetchedBatches", "RowDataset", "TakenRows", "as_it_is", "row_shape_of"]
 
 IN_MEMORY = 256 << 20  # bytes up to which rows are converted once, not batch by batch
 
@@ -55,7 +56,7 @@ class TakenRows:
     def _in_memory(self) -> Tensor | None:
         """Convert once what is small enough; a float array in memory is only looked at."""
         x = self.x
-        if isinstance(x, TorchDataset) or isinstance(x, np.memmap):
+        if isinstance(x, TorchDataset | np.memmap):
             return None
         if isinstance(x, np.ndarray) and x.flags.writeable and not self.pixels:
             view = as_tensor(x)
@@ -175,6 +176,27 @@ class RowDataset(Dataset):
             None if self.weight is None else self.weight.numpy()[index],
             self.index[index],
         )
+
+
+class FetchedBatches:
+    """A loader without workers: fetches each batch of positions at once."""
+
+    generator = None  # of workers
+
+    def __init__(self, dataset: RowDataset, batches: Iterable[list[int]]):
+        self.dataset = dataset
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
+        return map(self.dataset.__getitem__, self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate what is a batch already."""
+    return batch
 
 
 def row_shape_of(x: Any) -> tuple[int, ...]:

@@ -19,7 +19,6 @@ from ltresample.class_counts import class_weights
 from ltresample.models import CosineHead
 from ltresample.training._architecture import has_units, set_units
 from ltresample.training._aux_rows import open_aux_rows
-from ltresample.training._callbacks import pool_of
 from ltresample.training._criterion import assign_class_weight, check_head
 from ltresample.training._index_samplers import ClassIndexSampler, IndexBatches
 from ltresample.training._rows import RowDataset
@@ -28,6 +27,7 @@ from ltresample.training._schedules import (
     learning_rate_factor,
     set_learning_rate_factor,
 )
+from ltresample.training._space import pool_of
 from ltresample.training._synthesis import StepSynthesis
 
 __all__ = ["Run", "begin_run"]
@@ -165,10 +165,10 @@ def _check_classes(net: Any, counts: np.ndarray) -> None:
     absent = net.classes_[counts == 0].tolist()
     if not absent:
         return
-    found = (
-        f"Class {', '.join(map(repr, absent))} has no row in the training split of {counts.sum()} rows."
+    found = f"Class {', '.join(map(repr, absent))} has no row in the training split of {counts.sum()} rows."
+    needed = (
+        net.resampler is not None or net.rebalance is not None or net.class_weight == "balanced"
     )
-    needed = net.resampler is not None or net.rebalance is not None or net.class_weight == "balanced"
     if needed or getattr(net.criterion_, "needs_class_counts", False):
         raise ValueError(
             f"{found} Rebalancing needs at least one of each. Pass a train_split that leaves one "

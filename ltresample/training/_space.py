@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ltresample.synthesis import Rows, Space
+from ltresample.synthesis import Pool, Rows, Space
 
-__all__ = ["space_of"]
+__all__ = ["pool_of", "space_of"]
 
 CHUNK = 32 << 20  # bytes of rows looked at together
 N_IMAGES = 1024  # images that tell the range of pixels
@@ -76,3 +77,17 @@ def _table_space(rows: Rows, weight: Tensor) -> Space:
         center, scale = mean, variance.sqrt()
     scale = torch.where(lower == upper, 0.0, scale)  # rounding may leave a trace of spread
     return Space(center.to(lower.dtype), scale.to(lower.dtype), lower, upper)
+
+
+def pool_of(rows: Rows, y: Tensor, counts: np.ndarray, *, aux=None, weight=None) -> Pool:
+    """Give the engine its view of a training split."""
+    space = space_of(rows, weight=weight)
+    device = space.scale.device
+    return Pool(
+        x=rows,
+        y=y.to(device),
+        class_counts=torch.as_tensor(counts, device=device),
+        space=space,
+        aux_x=aux,
+        weight=None if weight is None else weight.to(device),
+    )

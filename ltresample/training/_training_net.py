@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils._param_validation import validate_parameter_constraints
-from skorch.utils import data_from_dataset, is_dataset, is_skorch_dataset
+from skorch.utils import data_from_dataset, is_skorch_dataset
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -31,7 +31,14 @@ from ltresample.training._resume import (
     restore_online,
     write,
 )
-from ltresample.training._rows import BatchRows, RowDataset, TakenRows, row_shape_of
+from ltresample.training._rows import (
+    BatchRows,
+    FetchedBatches,
+    RowDataset,
+    TakenRows,
+    as_it_is,
+    row_shape_of,
+)
 from ltresample.training._run import Run, begin_run, watch_head
 
 __all__ = ["TrainingNet"]
@@ -73,6 +80,8 @@ class TrainingNet(ParameterNet):
         settings = self.get_params_for("module")
         with global_streams(self.seed_.child("module"), self.device):
             module = self._built(settings)
+        if self._row_shape is not None and len(self._row_shape) == 3:
+            module = module.to(memory_format=torch.channels_last)  # convolutions are faster so
         self.module_ = module if self.dtype is None else module.to(self.dtype)
         return self
 
@@ -137,7 +146,7 @@ class TrainingNet(ParameterNet):
             return FetchedBatches(dataset, batches)
         settings.setdefault("generator", Seed(0).child("workers").torch())
         return DataLoader(
-            dataset, sampler=batches, batch_size=None, collate_fn=_as_it_is, **settings
+            dataset, sampler=batches, batch_size=None, collate_fn=as_it_is, **settings
         )
 
     # ------------------------------------------------------------------ epochs
@@ -256,7 +265,8 @@ class TrainingNet(ParameterNet):
 
     def _set_training(self, training=True):
         """Change modes where they are others; parts that a user keeps in another mode stay there."""
-        for part in (self.module_, self.criterion_):
+        for name in self._modules + self._criteria:
+            part = getattr(self, f"{name}_")
             if isinstance(part, nn.Module) and part.training != training:
                 part.train(training)
 
@@ -311,23 +321,3 @@ class TrainingNet(ParameterNet):
 
 def _probabilities(logits: Tensor, scale: float) -> Tensor:
     return (scale * logits).softmax(-1)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-class FetchedBatches:
-    """A loader without workers: fetches each batch of positions at once."""
-
-    generator = None  # of workers
-
-    def __init__(self, dataset: RowDataset, batches: IndexBatches):
-        self.dataset = dataset
-        self.batches = batches
-
-    def __iter__(self):
-        return map(self.dataset.__getitem__, self.batches)
-
-    def __len__(self):
-        return len(self.batches)

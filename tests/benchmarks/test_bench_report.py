@@ -58,6 +58,7 @@ def record(run, seed, n_wrong, **changes):
         "best": picked(0, 1),
         "acceptance": None,
         "seconds": {"training": 30.0},
+        "cpu_seconds": 15.0,
         "warnings": [],
         "commit": "0123456789abcdef",
         "dirty": False,
@@ -109,7 +110,7 @@ def test_means_stand_beside_the_paper(results):
     assert ours["paper bACC"] == "66.3 ± 0.42"
     assert row(text, "Best epoch by validation", "ERM")["bACC"] == "100.0 ± 0.0"
     assert "- ours: a note" in text
-    assert "- 4 runs, 2.0 minutes of one core in all, 2026-01-01 to 2026-01-01" in text
+    assert "- 4 runs, 2.0 minutes one after the other, 1.0 of them on a processor, 2026-01-01 to 2026-01-01" in text
     assert "- commit: 0123456789" in text
 
 

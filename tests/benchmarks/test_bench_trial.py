@@ -28,6 +28,7 @@ def test_a_record_is_plain_json_and_says_where_it_comes_from():
     assert record["versions"]["scikit-learn"]
     assert record["machine"]["threads"] == 1
     assert set(record["seconds"]) == {"training", "scoring"}
+    assert record["cpu_seconds"] > 0
     assert (record["n_train"], record["n_validation"]) == (80, 20)
     assert record["class_counts"] == [48, 24, 8]
     assert record["n_test"] == [20, 20, 20]

@@ -31,7 +31,7 @@ def test_scikit_learn(estimator, check):
 @pytest.mark.parametrize(
     ("estimator", "check"),
     [pair for sampler in SAMPLERS for pair in imblearn_checks.estimator_checks_generator(sampler)],
-    ids=str,
+    ids=lambda part: getattr(getattr(part, "func", part), "__name__", type(part).__name__),
 )
 def test_imbalanced_learn(estimator, check):
     check(estimator)
