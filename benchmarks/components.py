@@ -21,12 +21,13 @@ __all__ = ["COMPONENTS", "build", "check_names", "find", "unknown"]
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
 _HOMES = {
-    "ltresample.training": ("DeferredRebalancingClassifier",),
+    "ltresample.training": ("SAFA", "DeferredRebalancingClassifier"),
     "ltresample.over_sampling": (
         "DistributionMatchingOversampler",
         "M2mSampler",
         "OTMixSampler",
         "OpenSampler",
+        "SAFASampler",
     ),
     "ltresample.datasets": (
         "make_blob_noise",

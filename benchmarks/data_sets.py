@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.components import find
 
-__all__ = ["DATA_SETS", "TrainTest", "data_hash", "load", "split"]
+__all__ = ["DATA_SETS", "TrainTest", "data_hash", "hash_of", "load", "split"]
 
 
 class TrainTest(NamedTuple):
@@ -80,6 +80,16 @@ def load(spec: dict[str, Any], folder: Path | None) -> TrainTest:
 def _load(spec: tuple[tuple[str, Any], ...], folder: Path | None) -> TrainTest:
     options = dict(spec)
     return find(options.pop("name"), kind="data set", known=DATA_SETS)(folder, **options)
+
+
+def hash_of(spec: dict[str, Any], folder: Path | None) -> str:
+    """Give the hash of the data that `load` gives for the same arguments."""
+    return _hash_of(tuple(sorted(spec.items())), folder)
+
+
+@lru_cache(maxsize=64)
+def _hash_of(spec: tuple[tuple[str, Any], ...], folder: Path | None) -> str:
+    return data_hash(_load(spec, folder))
 
 
 def data_hash(data: TrainTest) -> str:

@@ -157,10 +157,19 @@ class RecordFile:
         ----------
         record : dict
             With a ``key``; plain JSON values without NaN.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the file is then as before.
         """
         line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        written = os.write(self._file, line)
-        if written != len(line):  # the rest of the line would be taken for a killed run's
-            os.write(self._file, line[written:])
-        os.fsync(self._file)
+        before = os.fstat(self._file).st_size
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError:  # a full disk: leave no half line that the next record would be joined to
+            os.ftruncate(self._file, before)
+            raise
         self.records.append(record)

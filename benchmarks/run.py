@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a suite; give the number of runs that failed."""
+    """Run a suite; give 0, 1 if runs failed, 2 for a wrong argument, 130 if interrupted."""
     options = arguments(argv)
     try:
         suite = load_suite(options.suite)
@@ -56,6 +56,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; what had ended is recorded, the same command goes on", file=sys.stderr)
+        return 130
     _write_tables(suite, options)
     return min(n_failed, 1)
 
@@ -75,10 +78,10 @@ def _missing_tasks(
     suite: Suite, runs: list[Run], file: RecordFile, options: argparse.Namespace
 ) -> list[Task]:
     """List what is to do, seed by seed, so that a part of the runs already compares all rows."""
-    from benchmarks.data_sets import data_hash, load
+    from benchmarks.data_sets import hash_of
 
     folder = None if options.data is None else options.data.resolve()
-    hashes = [data_hash(load(run.spec["data"], folder)) for run in runs]
+    hashes = [hash_of(run.spec["data"], folder) for run in runs]
     seen = set(file.keys)
     tasks = []
     for seed in range(options.seeds or suite.n_seeds):
@@ -100,22 +103,28 @@ def _run_all(tasks: list[Task], file: RecordFile, *, jobs: int) -> int:
         pending = {pool.submit(_work, task): task for task in tasks}
         try:
             for future in as_completed(pending):
-                task = pending[future]
-                try:
-                    file.append(future.result())
-                    progress.tell(task, file.records[-1])
-                except BrokenProcessPool as err:
-                    raise RuntimeError(
-                        f"A worker process died during {task.row!r}, seed {task.seed}, perhaps for "
-                        "lack of memory. What had ended is recorded. Start again with fewer --jobs."
-                    ) from err
-                except Exception as err:
-                    n_failed += 1
-                    progress.tell_failure(task, err)
+                n_failed += not _recorded(future, pending[future], file, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return n_failed
+
+
+def _recorded(future: Future, task: Task, file: RecordFile, progress: Progress) -> bool:
+    """Append the record of a run that ended; tell whether there was one."""
+    try:
+        record = future.result()
+    except BrokenProcessPool as err:
+        raise RuntimeError(
+            f"A worker process died during {task.row!r}, seed {task.seed}, perhaps for lack of "
+            "memory. What had ended is recorded. Start again with fewer --jobs."
+        ) from err
+    except Exception as err:
+        progress.tell_failure(task, err)
+        return False
+    file.append(record)
+    progress.tell(task, record)
+    return True
 
 
 def _work(task: Task) -> dict[str, Any]:

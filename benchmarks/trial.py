@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.comparison import packed_documents
 from benchmarks.components import build, find
-from benchmarks.data_sets import TrainTest, data_hash, load, split
+from benchmarks.data_sets import TrainTest, hash_of, load, split
 from benchmarks.provenance import commit, machine, source_hash, versions
 from benchmarks.records import run_key
 from benchmarks.suites import Task
@@ -87,16 +87,16 @@ def run_trial(task: Task) -> dict[str, Any]:
         The record, plain JSON values.
     """
     data = load(task.spec["data"], task.folder)
-    key = run_key(task.spec, task.seed, data_hash(data))
+    hashed = hash_of(task.spec["data"], task.folder)
     parts = Parts.of(data, task.spec["validation"], task.seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outcome = _trained(task.spec, task.seed, parts)
     told = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
     return {
-        "key": key,
+        "key": run_key(task.spec, task.seed, hashed),
         **{name: getattr(task, name) for name in ("suite", "variant", "row", "seed", "spec")},
-        "data_sha256": data_hash(data),
+        "data_sha256": hashed,
         **outcome,
         "warnings": list(told)[:10],
         "versions": versions(),

@@ -24,7 +24,9 @@ torch.set_num_threads(1)
 
 images, digits = load_digits(return_X_y=True)
 images = (images / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-X, X_test, y, y_test = train_test_split(images, digits, test_size=0.3, stratify=digits, random_state=0)
+X, X_test, y, y_test = train_test_split(
+    images, digits, test_size=0.3, stratify=digits, random_state=0
+)
 X, y = make_long_tailed(X, y, imbalance_factor=20, n_max=120, random_state=0)
 print("Training images of each digit:", np.bincount(y).tolist())
 

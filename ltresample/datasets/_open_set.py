@@ -108,7 +108,13 @@ def make_rademacher_noise(
 
 
 def make_blob_noise(
-    X: Any, n_samples: int | None = None, *, center=None, scale=None, random_state=None
+    X: Any,
+    n_samples: int | None = None,
+    *,
+    center=None,
+    scale=None,
+    image_shape: tuple[int, ...] | None = None,
+    random_state=None,
 ) -> NDArray:
     """Give images of blobs with sharp edges: thresholded, blurred coin flips.
 
@@ -121,6 +127,8 @@ def make_blob_noise(
         Real images.
     n_samples, center, scale, random_state
         As in `make_gaussian_noise`.
+    image_shape : tuple of int or None, default=None
+        (height, width) or (n_channels, height, width) of images that come as flat rows.
 
     Returns
     -------
@@ -150,8 +158,10 @@ def make_blob_noise(
         blobs = ndimage.gaussian_filter(coins, sigma, mode="nearest")
         return 2 * np.where(blobs < 0.75, 0, blobs) - 1
 
-    _check_images(_checked(X), "make_blob_noise")
-    return _noise(draw, X, n_samples, center, scale, random_state)
+    X = _checked(X)
+    images = _as_images(X, image_shape, "make_blob_noise")
+    made = _noise(draw, images, n_samples, center, scale, random_state)
+    return made.reshape(-1, *X.shape[1:])
 
 
 def permute_features(X: Any, n_samples: int | None = None, *, random_state=None) -> NDArray:
@@ -202,6 +212,7 @@ def shuffle_patches(
     *,
     patch: int | None = None,
     within: bool = False,
+    image_shape: tuple[int, ...] | None = None,
     random_state=None,
 ) -> NDArray:
     """Give images put together from square patches of real images in random places.
@@ -217,6 +228,8 @@ def shuffle_patches(
         is at most a quarter of the shorter side.
     within : bool, default=False
         Take all patches of an image from one real image, shuffled; otherwise each from another one.
+    image_shape : tuple of int or None, default=None
+        (height, width) or (n_channels, height, width) of images that come as flat rows.
     random_state : int, RandomState, Generator or None, default=None
         Source of images and places.
 
@@ -239,8 +252,8 @@ def shuffle_patches(
     True
     """
     X = _checked(X)
-    n = _wanted(X, n_samples)
-    _check_images(X, "shuffle_patches")
+    n, row_shape = _wanted(X, n_samples), X.shape[1:]
+    X = _as_images(X, image_shape, "shuffle_patches")
     height, width = X.shape[-2:]
     size = _patch_size(height, width, patch)
     rng = root_seed(random_state).child("patches").numpy()
@@ -254,7 +267,8 @@ def shuffle_patches(
     source = rng.integers(0, len(X), (n, 1 if within else rows * columns))
     made = cut[source, place // columns, place % columns]  # (n, places, *lead, size, size)
     made = made.reshape(n, rows, columns, *lead, size, size)
-    return np.moveaxis(made, (1, 2), (len(lead) + 1, len(lead) + 3)).reshape(n, *X.shape[1:])
+    made = np.moveaxis(made, (1, 2), (len(lead) + 1, len(lead) + 3))
+    return made.reshape(n, *row_shape)
 
 
 def shuffle_words(X: Any, n_samples: int | None = None, *, random_state=None) -> Any:
@@ -375,12 +389,22 @@ def _checked(X: Any) -> NDArray:
     return X
 
 
-def _check_images(X: NDArray, name: str) -> None:
+def _as_images(X: NDArray, image_shape: tuple[int, ...] | None, name: str) -> NDArray:
+    """Give images (n, H, W) or (n, C, H, W), of flat rows by their shape."""
+    if image_shape is not None:
+        if len(image_shape) not in (2, 3) or np.prod(image_shape) != np.prod(X.shape[1:]):
+            raise ValueError(
+                "image_shape must be (height, width) or (channels, height, width) of one row. Got "
+                f"image_shape={tuple(image_shape)} for rows of shape {X.shape[1:]}."
+            )
+        X = X.reshape(len(X), *image_shape)
     if X.ndim not in (3, 4):
         raise ValueError(
             f"{name} needs images, of shape (n, height, width) or (n, channels, height, width). "
-            f"Got shape {X.shape}. Reshape them, or use permute_features for tables."
+            f"Got shape {X.shape}. Pass image_shape for flat rows, or use permute_features for "
+            "tables."
         )
+    return X
 
 
 def _wanted(X: Any, n_samples: int | None) -> int:

@@ -206,7 +206,9 @@ class FeatureAugmentationDisplay:
         shifted = _shifted(real, head, made.labels, seed.child("shift").numpy())
         fitted = PCA(n_components=2, svd_solver="full").fit(real.rows)
         shares = fitted.explained_variance_ratio_
-        names = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
+        names = [
+            f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)
+        ]
         return cls(
             fitted.transform(real.rows),
             real.labels,
@@ -286,7 +288,11 @@ def _pooled(x: torch.Tensor) -> np.ndarray:
 
 def _tail_classes(labels: np.ndarray, head: np.ndarray, classes: Sequence | None) -> list:
     names, counts = np.unique(labels, return_counts=True)
-    tail = [(n, name) for n, name in zip(counts.tolist(), names.tolist(), strict=True) if name not in head]
+    tail = [
+        (n, name)
+        for n, name in zip(counts.tolist(), names.tolist(), strict=True)
+        if name not in head
+    ]
     if classes is None:
         fewest = sorted(tail, key=lambda pair: pair[0])[: len(_COLORS)]
         return sorted(name for _, name in fewest)
@@ -299,7 +305,9 @@ def _tail_classes(labels: np.ndarray, head: np.ndarray, classes: Sequence | None
     return list(classes)
 
 
-def _shifted(real: _Made, head: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shifted(
+    real: _Made, head: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Give t + (h - mean of h's class) for a random t of each label and a random head feature h."""
     of_head = real.rows[np.isin(real.labels, head)]
     of = real.labels[np.isin(real.labels, head)]

@@ -114,8 +114,7 @@ class ClassIndexSampler(Sampler):
 class IndexBatches(BatchSampler):
     """Lists of positions, cut from a `ClassIndexSampler` in order; the batch size may change.
 
-    As ``sampler=`` of a data loader with ``batch_size=None`` it lets the data set fetch a batch at
-    once. The positions do not depend on the batch size.
+    For ``batch_sampler=`` of a data loader. The positions do not depend on the batch size.
 
     Parameters
     ----------

@@ -156,8 +156,12 @@ class ParameterNet(NeuralNetClassifier):
         return BaseEstimator.__repr__(self, N_CHAR_MAX)
 
     def initialize_virtual_params(self) -> None:
-        """Forget the optimizer's short names for parameters."""
+        """Forget the optimizer's short names for parameters, and draw the root seed.
+
+        The first step of ``initialize``, also where Accelerate's mixin replaces that method.
+        """
         self.virtual_params_ = {}
+        self.seed_ = root_seed(self.random_state)
 
     def initialize_history(self) -> ParameterNet:
         """Start an empty history; runs that are copies of each other do not share it."""
@@ -179,8 +183,3 @@ class ParameterNet(NeuralNetClassifier):
             kwargs.setdefault("momentum", 0.9)
         self.optimizer_ = self.optimizer(*args, **kwargs)
         return self
-
-    def initialize(self) -> ParameterNet:
-        """Build module, criterion, optimizer, callbacks and history from the root seed."""
-        self.seed_ = root_seed(self.random_state)
-        return super().initialize()

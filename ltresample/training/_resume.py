@@ -60,7 +60,7 @@ def write(net: Any, path: Path) -> None:
         "module": unwrapped(net.module_).state_dict(),
         "optimizer": net.optimizer_.state_dict(),
         "criterion": net.criterion_.state_dict() if hasattr(net.criterion_, "state_dict") else {},
-        "history": net.history.to_list(),
+        "history": _plain(net.history.to_list()),
         "callbacks": {name: _plain_state(callback) for name, callback in net.callbacks_},
     }
     online = getattr(net._run.synthesis, "online", None)
@@ -108,6 +108,15 @@ def restore_callbacks(net: Any, state: dict[str, Any]) -> None:
                 setattr(callback, key, value)
 
 
+def _plain(value: Any) -> Any:
+    """Give lists, dictionaries and numbers without NumPy's types, which a safe file does not hold."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _plain_state(callback: Any) -> dict[str, Any]:
     """Give the learned attributes of a callback that can be written down."""
     state = {}
@@ -116,8 +125,6 @@ def _plain_state(callback: Any) -> dict[str, Any]:
             continue
         if hasattr(value, "state_dict"):
             state[key] = value.state_dict()
-        elif isinstance(value, np.generic):
-            state[key] = value.item()
-        elif isinstance(value, PLAIN):
-            state[key] = value
+        elif isinstance(value, (*PLAIN, np.generic)):
+            state[key] = _plain(value)
     return state

@@ -167,6 +167,10 @@ class RowDataset(Dataset):
         weight = torch.ones(len(i)) if self.weight is None else self.weight[i]
         return BatchRows(x, i, weight), y
 
+    def __getitems__(self, index: list[int]) -> tuple[Any, Tensor]:
+        """Fetch a batch at once; PyTorch's loaders ask for this method."""
+        return self[index]
+
     def subset(self, index: np.ndarray) -> RowDataset:
         """Give some of the rows, without copying them."""
         return type(self)(

@@ -145,9 +145,7 @@ class TrainingNet(ParameterNet):
         if not settings and not hasattr(self, "accelerator"):
             return FetchedBatches(dataset, batches)
         settings.setdefault("generator", Seed(0).child("workers").torch())
-        return DataLoader(
-            dataset, sampler=batches, batch_size=None, collate_fn=as_it_is, **settings
-        )
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=as_it_is, **settings)
 
     # ------------------------------------------------------------------ epochs
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -23,6 +23,7 @@ def balanced_accuracy(row):
     return np.mean(recalls)
 
 
+@settings(deadline=None)
 @given(arrays(bool, 30), arrays(np.int8, 30, elements=st.integers(0, 4)))
 def test_packing_sorts_by_class_and_loses_nothing(hits, y):
     n_test = np.bincount(y, minlength=5)

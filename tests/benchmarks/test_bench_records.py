@@ -1,8 +1,9 @@
 import json
+import os
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.records import RecordFile, read_records, run_key
@@ -74,9 +75,29 @@ def test_nan_is_not_written(tmp_path):
     assert path.read_bytes() == b""
 
 
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    path = tmp_path / "suite.jsonl"
+    write = os.write
+
+    def full(file, line):
+        if len(line) < 10:
+            raise OSError("No space left on device")
+        return write(file, line[:10])
+
+    with RecordFile(path).opened() as file:
+        file.append(RECORDS[0])
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            file.append(RECORDS[1])
+        monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:3]))  # in small bits
+        file.append(RECORDS[2])
+    assert read_records(path)[0] == [RECORDS[0], RECORDS[2]]
+
+
 specs = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=4)
 
 
+@settings(deadline=None)
 @given(specs, specs, st.integers(0, 9), st.integers(0, 9))
 def test_a_key_is_the_spec_the_seed_and_the_data(one, other, seed, other_seed):
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

@@ -183,6 +183,15 @@ def test_bad_input(make, X, n, text):
         make(X, n)
 
 
+@pytest.mark.parametrize("make", [make_blob_noise, shuffle_patches])
+def test_flat_rows_are_images_where_their_shape_is_given(make):
+    flat = IMAGES.reshape(40, -1)
+    got = make(flat, 9, image_shape=(3, 8, 8), random_state=0)
+    np.testing.assert_array_equal(got, make(IMAGES, 9, random_state=0).reshape(9, -1))
+    with pytest.raises(ValueError, match=r"Got image_shape=\(8, 8\) for rows of shape \(192,\)"):
+        make(flat, image_shape=(8, 8))
+
+
 def test_images_are_needed_for_blobs_and_patches():
     for make in (make_blob_noise, shuffle_patches):
         with pytest.raises(ValueError, match=rf"{make.__name__} needs images.*Got shape \(5, 4\)"):
