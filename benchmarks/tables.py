@@ -50,12 +50,12 @@ def samplers(seed: int, smallest: int) -> dict:
     }
 
 
-def one_fold(X, y, train, test, seed: int) -> dict:
+def one_fold(X, y, train, test, seed: int, rivals) -> dict:
     """Score all samplers on one fold."""
     X_test, y_test = X[test], y[test]
     smallest = int(np.unique(y[train], return_counts=True)[1].min())
     result = {}
-    for name, sampler in samplers(seed, smallest).items():
+    for name, sampler in rivals(seed, smallest).items():
         began = time.perf_counter()
         try:
             data = (
@@ -81,7 +81,7 @@ def one_fold(X, y, train, test, seed: int) -> dict:
     return result
 
 
-def one_table(path: str, max_rows: int) -> dict:
+def one_table(path: str, max_rows: int, rivals=samplers) -> dict:
     """Score all folds of a table; a larger table is cut to a stratified part."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -96,7 +96,7 @@ def one_table(path: str, max_rows: int) -> dict:
     keep = np.isin(y, labels[counts >= 5])
     X, y = X[keep], y[keep]
     folds = StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)
-    results = [one_fold(X, y, train, test, seed) for seed, (train, test) in enumerate(folds)]
+    results = [one_fold(X, y, train, test, seed, rivals) for seed, (train, test) in enumerate(folds)]
     mean = {
         name: {
             key: float(np.mean([r[name][key] for r in results]))
@@ -129,22 +129,24 @@ def summary(lines: list[dict]) -> None:
         print(f"{name:12}" + "".join(f"{cell:>21}" for cell in cells))
 
 
-def main() -> None:
+def main(description: str = __doc__, rivals=samplers, out: str = "tables.jsonl") -> None:
     """Run what is missing and print the summary."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("tables.jsonl"))
+    parser.add_argument("--every", type=int, default=1, help="each n-th table only")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(out))
     arguments = parser.parse_args()
     done = {}
     if arguments.out.exists():
         lines = [json.loads(line) for line in arguments.out.read_text().splitlines()]
         done = {line["table"]: line for line in lines}
-    paths = [p for p in sorted(arguments.folder.glob("*.npz")) if p.stem not in done]
+    chosen = sorted(arguments.folder.glob("*.npz"))[:: arguments.every]
+    paths = [p for p in chosen if p.stem not in done]
     run = Parallel(arguments.jobs, return_as="generator_unordered")
     with arguments.out.open("a") as out:
-        for line in run(delayed(one_table)(str(path), arguments.rows) for path in paths):
+        for line in run(delayed(one_table)(str(path), arguments.rows, rivals) for path in paths):
             out.write(json.dumps(line) + "\n")
             out.flush()
             done[line["table"]] = line

@@ -310,7 +310,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         if self.batch_size != "auto":
             return self.batch_size
         row = 4 * int(np.prod(pool.x.row_shape))
-        return int(np.clip((32 << 20) // (8 * row), 64, 4096))
+        return int(np.clip((128 << 20) // (8 * row), 64, 4096))
 
     def _report(self, data: Data, filled: Filled, wanted, settings, *, from_aux: bool) -> None:
         """Write the fitted attributes, and warn where little was accepted."""

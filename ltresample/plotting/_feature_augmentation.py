@@ -288,11 +288,8 @@ def _pooled(x: torch.Tensor) -> np.ndarray:
 
 def _tail_classes(labels: np.ndarray, head: np.ndarray, classes: Sequence | None) -> list:
     names, counts = np.unique(labels, return_counts=True)
-    tail = [
-        (n, name)
-        for n, name in zip(counts.tolist(), names.tolist(), strict=True)
-        if name not in head
-    ]
+    sizes = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    tail = [(n, name) for name, n in sizes.items() if name not in head]
     if classes is None:
         fewest = sorted(tail, key=lambda pair: pair[0])[: len(_COLORS)]
         return sorted(name for _, name in fewest)

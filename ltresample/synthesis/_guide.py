@@ -85,7 +85,17 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.M
     network.to(device=pool.space.scale.device, dtype=pool.space.scale.dtype)
     weights = _bootstrap(pool, seed.child("bootstrap"), recipe)  # (M, n)
     train_guide(network, pool, weights, seed.child("order").torch(), recipe)
-    return network.eval()
+    return _without_scaling(network).eval()
+
+
+@torch.no_grad()
+def _without_scaling(network: nn.Sequential) -> nn.Module:
+    """Put the units of the rows into the first weights, where rows are not centred: W (s x) = (W s) x."""
+    units, ensemble = network
+    if not isinstance(ensemble, MLPEnsemble) or units.center.count_nonzero():
+        return network
+    ensemble.first.weight.mul_(units.factor)
+    return ensemble
 
 
 def _sized(recipe: GuideRecipe, pool: Pool) -> GuideRecipe:

@@ -52,10 +52,7 @@ def test_every_resample_is_a_balanced_accuracy_of_drawn_documents():
             np.testing.assert_allclose(weights * n * 3, np.round(weights * n * 3), atol=1e-9)
     found = bootstrap.balanced_accuracy(row)
     drawn = [
-        sum(
-            w * balanced_accuracy_of(row[s], weights)
-            for s, w in enumerate(bootstrap.of_seed[b])
-        )
+        sum(w * balanced_accuracy_of(row[s], weights) for s, w in enumerate(bootstrap.of_seed[b]))
         for b, weights in enumerate(bootstrap.of_document)
     ]
     assert found[1:] == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))

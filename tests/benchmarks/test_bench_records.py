@@ -60,18 +60,17 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path, line):
 def test_two_writers_exclude_each_other(tmp_path):
     path = tmp_path / "suite.jsonl"
     said = "is being written by another process. Wait for its end, or pass another folder"
-    with RecordFile(path).opened():
-        with pytest.raises(RuntimeError, match=said), RecordFile(path).opened():
-            pass
+    second = RecordFile(path)
+    with RecordFile(path).opened(), pytest.raises(RuntimeError, match=said), second.opened():
+        pass
     with RecordFile(path).opened():  # the lock is given back
         pass
 
 
 def test_nan_is_not_written(tmp_path):
     path = tmp_path / "suite.jsonl"
-    with RecordFile(path).opened() as file:
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            file.append({"key": "a", "value": float("nan")})
+    with RecordFile(path).opened() as file, pytest.raises(ValueError, match="not JSON compliant"):
+        file.append({"key": "a", "value": float("nan")})
     assert path.read_bytes() == b""
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks.comparison import packed_documents
-from benchmarks.report import Results, as_csv, as_markdown, write_tables
 from benchmarks.records import RecordFile
+from benchmarks.report import Results, as_csv, as_markdown, write_tables
 from benchmarks.suites import load_suite
 
 SUITE = """
@@ -31,7 +31,7 @@ Y = np.repeat([0, 1], [6, 4])
 def picked(n_wrong, epoch):
     hit = np.ones(10, bool)
     hit[:n_wrong] = False
-    recalls = [hit[Y == k].mean() for k in (0, 1)]
+    recalls = [hit[k == Y].mean() for k in (0, 1)]
     names = ("accuracy", "many", "medium", "few", "geometric_mean_floored")
     return {
         "epoch": epoch,
@@ -110,7 +110,7 @@ def test_means_stand_beside_the_paper(results):
     assert ours["paper bACC"] == "66.3 ± 0.42"
     assert row(text, "Best epoch by validation", "ERM")["bACC"] == "100.0 ± 0.0"
     assert "- ours: a note" in text
-    assert "- 4 runs, 2.0 minutes one after the other, 1.0 of them on a processor, 2026-01-01 to 2026-01-01" in text
+    assert "- 4 runs, 2.0 minutes one after the other, 1.0 of them on a processor" in text
     assert "- commit: 0123456789" in text
 
 
@@ -120,16 +120,16 @@ def test_differences_are_paired(suite):
     results = Results(suite, records)
     told = row(as_markdown(results), "Paired differences in bACC, last epoch", "ours")
     assert told["- ERM"] == "+25.0"
-    assert told["seeds"] == "[25.0, 25.0]"  # three of six documents of one of two classes, in both seeds
+    assert (
+        told["seeds"] == "[25.0, 25.0]"
+    )  # three of six documents of one of two classes, in both seeds
     assert told["documents"].startswith("[")
     assert told["documents"] != told["seeds"]
 
 
 def test_csv_is_long_and_holds_the_paper(results):
     lines = list(csv.DictReader(io.StringIO(as_csv(results))))
-    (one,) = [
-        x for x in lines if (x["row"], x["epoch"], x["metric"]) == ("ours", "last", "bACC")
-    ]
+    (one,) = [x for x in lines if (x["row"], x["epoch"], x["metric"]) == ("ours", "last", "bACC")]
     assert (one["mean"], one["std"], one["n"]) == ("87.500", "17.678", "2")
     assert (one["paper"], one["paper_std"]) == ("66.3", "0.42")
     (zeros,) = [

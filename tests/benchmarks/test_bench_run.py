@@ -112,9 +112,7 @@ def test_unknown_names_list_what_exists(capsys, tmp_path, arguments, said):
     assert said in capsys.readouterr().err
 
 
-def test_unknown_methods_and_data_sets_are_named_before_anything_runs(
-    capsys, suite_file, tmp_path
-):
+def test_unknown_methods_and_data_sets_are_named_before_anything_runs(capsys, suite_file, tmp_path):
     text = suite_file.read_text()
     suite_file.write_text(text.replace('"standin_method:blobs"', '"blobs"'))
     assert main([str(suite_file), *places(tmp_path)]) == 2

@@ -2,12 +2,15 @@
 
 import pytest
 from imblearn.utils import estimator_checks as imblearn_checks
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks as sklearn_checks
 
 from ltresample.over_sampling import (
     DistributionMatchingOversampler,
     M2mSampler,
     OpenSampler,
+    OTMixSampler,
+    ResampledClassifier,
     SAFASampler,
 )
 
@@ -16,21 +19,27 @@ SAMPLERS = [
     DistributionMatchingOversampler(random_state=0),
     OpenSampler(random_state=0),
     SAFASampler(random_state=0),
+    OTMixSampler(random_state=0),
 ]
+# rows with weights, in a classifier that is as random as its sampler
+RESAMPLED = ResampledClassifier(
+    OTMixSampler(preset="cmo", random_state=0), LogisticRegression(max_iter=1000)
+)
+ESTIMATORS = [*SAMPLERS, RESAMPLED]
 
 # the checks themselves use data on which little can be accepted, single samples of a class, and
 # containers that warn; what they check is the contract
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@sklearn_checks.parametrize_with_checks(SAMPLERS)
+@sklearn_checks.parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn(estimator, check):
     check(estimator)
 
 
 @pytest.mark.parametrize(
     ("estimator", "check"),
-    [pair for sampler in SAMPLERS for pair in imblearn_checks.estimator_checks_generator(sampler)],
+    [pair for member in ESTIMATORS for pair in imblearn_checks.estimator_checks_generator(member)],
     ids=lambda part: getattr(getattr(part, "func", part), "__name__", type(part).__name__),
 )
 def test_imbalanced_learn(estimator, check):
