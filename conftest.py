@@ -11,3 +11,6 @@ from hypothesis import settings  # noqa: E402
 torch.set_num_threads(1)
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+# scripts that tests start in processes of their own
+collect_ignore_glob = ["tests/training/*_distributed.py"]

@@ -96,7 +96,9 @@ def one_table(path: str, max_rows: int, rivals=samplers) -> dict:
     keep = np.isin(y, labels[counts >= 5])
     X, y = X[keep], y[keep]
     folds = StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)
-    results = [one_fold(X, y, train, test, seed, rivals) for seed, (train, test) in enumerate(folds)]
+    results = [
+        one_fold(X, y, train, test, seed, rivals) for seed, (train, test) in enumerate(folds)
+    ]
     mean = {
         name: {
             key: float(np.mean([r[name][key] for r in results]))

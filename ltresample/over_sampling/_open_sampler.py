@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import ClassVar, NamedTuple
 
@@ -46,18 +47,24 @@ class _Plan(NamedTuple):
     distribution: np.ndarray  # (K,) Gamma
 
 
-class OnlineOpenSampling(NamedTuple):
+@dataclass
+class OnlineOpenSampling:
     """Open-sampling, bound to a training split."""
 
     method: OpenSampling
     pool: Pool  # the whole training split and the open-set samples
+    n_largest: int = 0  # rows of the largest mini-batch so far
     balanced: bool = False  # batches are drawn from the data as they are
     g_: None = None
 
     def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
         """Put open-set rows behind a mini-batch, with a loss term of their own."""
+        self.n_largest = max(self.n_largest, len(y))
+        # the last mini-batch of an epoch may be small; few random labels would be mostly noise
+        n_aux = self.n_largest if self.method.n_aux is None else self.method.n_aux
         rows = ArrayRows(x, dtype=x.dtype, device=x.device)
-        return rewrite_batch(self.method, self.pool._replace(x=rows, y=y, in_batch=True), seed)
+        pool = self.pool._replace(x=rows, y=y, in_batch=True)
+        return rewrite_batch(replace(self.method, n_aux=n_aux), pool, seed)
 
 
 class OpenSampler(BaseOverSampler):
@@ -118,7 +125,8 @@ class OpenSampler(BaseOverSampler):
     relabel : bool, default=True
         In training: draw labels anew in every step. False: each sample keeps its label.
     aux_batch_size : int or None, default=None
-        In training: open-set rows in each step. None: as many as the mini-batch has.
+        In training: open-set rows in each step. None: as many as a full mini-batch has. Few rows
+        make the term noisy, as their labels are random; the published command has 512 beside 128.
     logit_scale : float or "auto", default="auto"
         In training: factor on the logits in the open-set loss. "auto": 30 for a cosine head without
         a scale of its own, whose logits the criterion scales, else 1.

@@ -90,7 +90,7 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.M
 
 @torch.no_grad()
 def _without_scaling(network: nn.Sequential) -> nn.Module:
-    """Put the units of the rows into the first weights, where rows are not centred: W (s x) = (W s) x."""
+    """Put the units of rows that are not centred into the first weights: W (s x) = (W s) x."""
     units, ensemble = network
     if not isinstance(ensemble, MLPEnsemble) or units.center.count_nonzero():
         return network
@@ -99,7 +99,7 @@ def _without_scaling(network: nn.Sequential) -> nn.Module:
 
 
 def _sized(recipe: GuideRecipe, pool: Pool) -> GuideRecipe:
-    """Halve members and units of an ensemble on wide rows, where the first layer is all of the cost."""
+    """Halve members and units of an ensemble on wide rows: the first layer is all of the cost."""
     if not recipe.bagged or pool.x.row_shape[0] <= 256:
         return recipe
     return recipe._replace(

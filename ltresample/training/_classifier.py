@@ -17,6 +17,7 @@ from ltresample.losses import CrossEntropy
 from ltresample.training._history import EpochBar, EpochTable, SynthesisRecord, mean_recall
 from ltresample.training._opening import labels_of, open_training
 from ltresample.training._rows import RowDataset
+from ltresample.training._run import check_starts
 from ltresample.training._training_net import TrainingNet
 
 __all__ = ["DeferredRebalancingClassifier"]
@@ -301,6 +302,7 @@ class DeferredRebalancingClassifier(TrainingNet):
             If data or parameters cannot be used; before training.
         """
         self._check_parameters()
+        check_starts(self)
         opened = open_training(self, X, y, sample_weight, reset=True)
         self._learn_shape(opened.x, opened.labels)
         if not self.warm_start or not self.initialized_:

@@ -30,7 +30,7 @@ from ltresample.training._schedules import (
 from ltresample.training._space import pool_of
 from ltresample.training._synthesis import StepSynthesis
 
-__all__ = ["Run", "begin_run"]
+__all__ = ["Run", "begin_run", "check_starts", "watch_head"]
 
 
 @dataclass
@@ -112,7 +112,6 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any = None) -> Run:
     """
     counts = np.bincount(train.target.numpy(), minlength=len(net.classes_))
     _check_classes(net, counts)
-    _check_starts(net)
     criterion, module = unwrapped(net.criterion_), unwrapped(net.module_)
     if hasattr(criterion, "set_class_counts") and counts.all():
         criterion.set_class_counts(counts)
@@ -177,7 +176,8 @@ def _check_classes(net: Any, counts: np.ndarray) -> None:
     warnings.warn(f"{found} The network cannot learn it.", LongTailWarning, stacklevel=5)
 
 
-def _check_starts(net: Any) -> None:
+def check_starts(net: Any) -> None:
+    """Warn where something deferred would start after the last epoch."""
     used = {"start": net.resampler is not None, "rebalance_start": net.rebalance is not None}
     for name, is_used in used.items():
         value = getattr(net, name)
@@ -188,7 +188,7 @@ def _check_starts(net: Any) -> None:
                 f"{what} will have no effect. Epochs are counted from 0. Pass an earlier epoch, or a "
                 "float as a share of max_epochs.",
                 LongTailWarning,
-                stacklevel=5,
+                stacklevel=3,
             )
 
 

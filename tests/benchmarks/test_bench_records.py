@@ -62,7 +62,7 @@ def test_two_writers_exclude_each_other(tmp_path):
     said = "is being written by another process. Wait for its end, or pass another folder"
     second = RecordFile(path)
     with RecordFile(path).opened(), pytest.raises(RuntimeError, match=said), second.opened():
-        pass
+        raise AssertionError("opened twice")
     with RecordFile(path).opened():  # the lock is given back
         pass
 

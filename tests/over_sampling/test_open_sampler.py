@@ -302,6 +302,13 @@ def test_a_step_appends_rows_with_their_own_loss(data, aux):
     np.testing.assert_allclose(extra.class_weight, 3 * np.array([10, 60, 70]) / 140, rtol=1e-6)
 
 
+def test_a_small_last_batch_gets_as_many_open_set_rows_as_the_others(data, aux):
+    online = begun(data, X_aux=aux)
+    x, y = torch.from_numpy(data[0]).float(), torch.from_numpy(data[1])
+    sizes = [len(online.rewrite(x[:n], y[:n], seed=Seed(n)).x) - n for n in (32, 32, 3)]
+    assert sizes == [32, 32, 32]
+
+
 def test_open_set_samples_may_come_with_the_pool(data, aux):
     rows = ArrayRows(aux, dtype=torch.float32)
     online = begun(data, pool=pool_of(data, rows))

@@ -1,48 +1,44 @@
 """Run by `test_safa_training.py` in two processes: all of them have to end with the same networks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
-from accelerate import Accelerator
-from skorch.hf import AccelerateMixin
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
-from ltresample._torch import unwrapped
+from ltresample._random import Seed
+from ltresample.losses import CrossEntropy
 from ltresample.models import SmallCNN
-from ltresample.training import SAFA, DeferredRebalancingClassifier
-
-
-class Net(AccelerateMixin, DeferredRebalancingClassifier):
-    """The classifier under Accelerate."""
-
-    def __init__(self, *args, accelerator, unwrap_after_train=True, **kwargs):
-        super().__init__(*args, accelerator=accelerator, **kwargs)
-        self.unwrap_after_train = unwrap_after_train
+from ltresample.synthesis import ArrayRows, Pool, Space
+from ltresample.training import SAFA
+from ltresample.training._criterion import StepTarget, step_loss
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1, 2], [60, 20, 8])
-    X = (rng.random((88, 1, 8, 8)) + y[:, None, None, None] / 3).astype(np.float32)
-    net = Net(
-        SmallCNN,
-        module__width=4,
-        resampler=SAFA(),
-        start=1,
-        max_epochs=3,
-        lr=0.01,
-        batch_size=16,
-        random_state=0,
-        accelerator=Accelerator(cpu=True),
-        device=None,
-    ).fit(X, y)
-    assert net.history[-1]["share_synthesized"] > 0
-    for module in (unwrapped(net.module_), net.g_):
-        assert not any(part._forward_hooks for part in module.modules())
-        for p in module.parameters():
-            both = [torch.empty_like(p) for _ in range(distributed.get_world_size())]
-            distributed.all_gather(both, p.detach().contiguous())
-            torch.testing.assert_close(both[0], both[1])
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
+    y = torch.repeat_interleave(torch.arange(3), torch.tensor([20, 8, 4]))
+    x = torch.rand(32, 1, 8, 8, generator=Seed(0).torch())
+    module = SmallCNN(1, 3, width=4, generator=Seed(1).torch())
+    pool = Pool(ArrayRows(x), y, torch.bincount(y), Space.pixels())
+    online = SAFA().online(pool, classes=np.arange(3), f=module, seed=Seed(2))
+    parallel = DistributedDataParallel(module)
+    optimizer = torch.optim.SGD(parallel.parameters(), lr=0.01, momentum=0.9)
+    online.join(SimpleNamespace(optimizer_=optimizer))
+    batches = [torch.arange(rank, 32, 2), torch.arange(20) if rank else torch.arange(12, 32)]
+    for step, rows in enumerate(3 * batches):  # every other batch of the last process has no tail
+        batch = online.rewrite(x[rows], y[rows], seed=Seed(3).child(step, rank))
+        assert (batch.n_accepted > 0) == (step % 2 == 0 or rank == 0)
+        optimizer.zero_grad()
+        step_loss(CrossEntropy(), parallel.train()(batch.x), StepTarget(batch.terms)).backward()
+        optimizer.step()
+    online.leave()
+    for p in [*module.parameters(), *online.g_.parameters()]:
+        both = [torch.empty_like(p) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(both, p.detach().contiguous())
+        torch.testing.assert_close(both[0], both[1])
     print("same networks")
     distributed.destroy_process_group()
 

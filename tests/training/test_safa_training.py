@@ -1,5 +1,8 @@
 import copy
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -400,3 +403,12 @@ def test_compiled_networks_give_the_same(digits):
     X, y = digits
     nets = [net_with(SAFA(), compile=on).fit(X, y) for on in (False, True)]
     np.testing.assert_allclose(nets[0].predict_proba(X), nets[1].predict_proba(X), atol=1e-3)
+
+
+@pytest.mark.distributed
+def test_processes_train_the_same_networks():
+    script = Path(__file__).with_name("safa_distributed.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("same networks") == 2
