@@ -164,7 +164,8 @@ def _check_classes(net: Any, counts: np.ndarray) -> None:
     absent = net.classes_[counts == 0].tolist()
     if not absent:
         return
-    found = f"Class {', '.join(map(repr, absent))} has no row in the training split of {counts.sum()} rows."
+    names = ", ".join(map(repr, absent))
+    found = f"Class {names} has no row in the training split of {counts.sum()} rows."
     needed = (
         net.resampler is not None or net.rebalance is not None or net.class_weight == "balanced"
     )
