@@ -5,7 +5,9 @@
 ResNet-32 on 32 x 32 images of ten classes, whose counts fall as in CIFAR-10-LT with an imbalance
 factor of 100: of a batch, 64 % are of the two head classes. `DeferredRebalancingClassifier` trains
 epochs of a few batches without and with `SAFA` behind the second stage, in turns; then both predict.
-Printed are median seconds and the median of the paired ratios; a line of JSON goes to FILE.
+Of each round the fastest step counts, as other work on the machine only adds; printed are the median
+over rounds, the median of the paired ratios, and the ratio of the fastest of all. A line of JSON goes
+to FILE.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def data(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(resampler, X, y, batch: int) -> tuple[DeferredRebalancingClassifier, float]:
-    """Train for one epoch; give the net and the median seconds of a step."""
+    """Train for one epoch; give the net and the seconds of the fastest step."""
     times = StepTimes()
     net = DeferredRebalancingClassifier(
         ResNet32,
@@ -72,7 +74,7 @@ def trained(resampler, X, y, batch: int) -> tuple[DeferredRebalancingClassifier,
         random_state=0,
     )
     net.fit(X, y)
-    return net, float(np.median(times.seconds))
+    return net, min(times.seconds)
 
 
 def prediction(net: DeferredRebalancingClassifier, X: np.ndarray) -> float:
@@ -118,9 +120,9 @@ def main() -> None:
     for part, values in seconds.items():
         base = np.array(values["without"])
         for name, own in values.items():
-            ratio = float(np.median(np.array(own) / base))
-            ratios[f"{part}, {name}"] = round(ratio, 3)
-            print(f"{part:12}{name:20}{np.median(own):8.3f} s{ratio:8.2f} x without")
+            paired, best = float(np.median(np.array(own) / base)), min(own) / min(base)
+            ratios[f"{part}, {name}"] = [round(paired, 3), round(best, 3)]
+            print(f"{part:12}{name:20}{np.median(own):8.3f} s{paired:8.2f}{best:8.2f} x without")
     if arguments.out is not None:
         record = {
             "benchmark": "safa_step",

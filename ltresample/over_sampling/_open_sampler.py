@@ -85,9 +85,9 @@ class OpenSampler(BaseOverSampler):
     and the weights stand in `sample_weight_`.
 
     .. warning::
-       Fit with ``sample_weight=sampler.sample_weight_``. Without weights most rows of the result
-       count as evidence for labels that were drawn at random. An imbalanced-learn Pipeline drops
-       the weights.
+       Fit with ``sample_weight=sampler.sample_weight_``, or use `ResampledClassifier`, which does.
+       Without weights most rows of the result count as evidence for labels that were drawn at
+       random. An imbalanced-learn Pipeline drops the weights.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ class OpenSampler(BaseOverSampler):
     eta : float, default=1.0
         Weight of all open-set rows together, relative to the real ones; at least 0.
     soft : bool, default=False
-        Use the expected label ``q_k = Gamma_k^2 / sum Gamma^2`` in place of drawn ones: rows of
-        `soft_targets_`, with the weight that goes with it. The labels that are returned, still
-        drawn, are then for consumers that need some label.
+        In training: use the expected label ``q_k = Gamma_k^2 / sum Gamma^2`` in place of drawn
+        ones, which takes the noise of the draw out of the loss. Offline: offer it as
+        `soft_targets_`, for the consumers that can use it; labels are drawn as before.
     normalize : {"rows", "weights"}, default="rows"
         What the open-set loss is divided by: the number of rows, Eq. 5 of [1]_, or the sum of
         their class weights, as the published code has it.
@@ -145,10 +145,11 @@ class OpenSampler(BaseOverSampler):
         omega = K Gamma.
     sample_weight_ : ndarray of shape (n_samples_new,)
         1 for real rows; ``eta * omega_y * N / M`` for open-set rows, so that the weighted sum of
-        losses is N times the loss of [1]_; with `soft`, ``eta * K sum Gamma^2 * N / M``.
-    soft_targets_ : ndarray of shape (n_samples_new, n_classes)
-        Labels as distributions: one-hot for real rows; for open-set rows one-hot, or q with `soft`.
-        They go with `sample_weight_`.
+        losses is N times the loss of [1]_.
+    soft_targets_ : ndarray of shape (n_samples_new, n_classes) or None
+        With `soft`: one-hot for real rows; for open-set rows q times the weight that goes with it,
+        ``eta * K sum Gamma^2 * N / M``. To be used in place of labels and `sample_weight_`, never
+        with them.
     is_synthetic_ : ndarray of bool, shape (n_samples_new,)
         True for open-set rows.
     provenance_ : structured ndarray, shape (n_samples_new,)
@@ -161,6 +162,7 @@ class OpenSampler(BaseOverSampler):
 
     See Also
     --------
+    ResampledClassifier : Carries weights and soft targets to a classifier.
     DistributionMatchingOversampler : Turns open-set samples into samples of a class.
     ltresample.datasets.find_near_duplicates : Takes training samples out of auxiliary data.
 
@@ -409,30 +411,22 @@ class OpenSampler(BaseOverSampler):
         )
         return OnlineOpenSampling(method, pool._replace(aux_x=open_for_training(aux, pool)))
 
-    @property
-    def soft_targets_(self) -> np.ndarray:
-        """Labels as distributions, (n_samples_new, n_classes); made when they are asked for."""
-        n, y, method = self._targets
-        targets = np.eye(len(self.label_distribution_))[y]
-        if method is not None and len(y) > n:
-            targets[n:] = method.soft_target
-        return targets
-
     def _report(self, data: Data, plan: _Plan, y_new: np.ndarray, index: np.ndarray) -> None:
         """Write the fitted attributes that follow the rows."""
         n, m = len(data.y), len(y_new)
-        method = OpenSampling(
-            plan.distribution, eta=self.eta, soft=self.soft, normalize=self.normalize
-        )
-        row = np.full(m, n / max(1, m) * method.coefficient(y_new) if m else 0.0)
-        row = row if self.soft else row * method.class_weight[y_new]
-        self.sample_weight_ = np.concatenate([np.ones(n), row])
-        self._targets = n, np.concatenate([data.y, y_new]), method if self.soft else None
+        method = OpenSampling(plan.distribution, eta=self.eta, normalize=self.normalize)
+        share = n / max(1, m)
+        extra = share * method.coefficient(y_new) * method.class_weight[y_new]
+        self.sample_weight_ = np.concatenate([np.ones(n), extra])
+        self.soft_targets_ = None
+        if self.soft:
+            expected = replace(method, soft=True)
+            row = share * expected.coefficient(y_new) * expected.soft_target if m else plan.counts
+            self.soft_targets_ = np.concatenate([np.eye(len(row))[data.y], np.tile(row, (m, 1))])
         self.is_synthetic_ = np.arange(n + m) >= n
         record = np.zeros(n + m, dtype=PROVENANCE)
         record["origin"] = np.where(self.is_synthetic_, "open-set", "original")
         record["seed_index"] = np.concatenate([np.arange(n), index])
-        record["partner_index"] = -1
         record["partner_index"] = -1
         record["from_aux"] = self.is_synthetic_
         record["source"] = np.concatenate([data.y, np.full(m, -1)])

@@ -69,7 +69,10 @@ def to_weighted_pairs(
             f"({n}, {len(classes)}). Got shape {targets.shape}."
         )
     if not np.isfinite(targets).all() or (targets < 0).any():
-        raise ValueError("soft_targets must be finite and at least 0. Got others.")
+        raise ValueError(
+            "soft_targets must be finite and at least 0. Got entries from "
+            f"{targets.min():g} to {targets.max():g}."
+        )
     index, k = np.nonzero(targets)
     return _take_rows(X, index), classes[k], targets[index, k]
 
@@ -306,18 +309,13 @@ def _positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weigh
     values = y.to_numpy() if hasattr(y, "to_numpy") else y
     weight = check_sample_weight(sample_weight, values, ensure_non_negative=True)
     kept = np.flatnonzero(weight)
-    if not len(kept):
-        raise ValueError(
-            "Sample weights are all zero. Got sample_weight without a positive number."
-        )
     if len(kept) == len(weight):
         return X, y, weight
-    left = np.unique(labels_of(_take_rows(y, kept)))
+    left = np.unique(labels_of(y)[kept]).tolist()
     if len(left) < 2:
         raise ValueError(
-            "Samples of positive weight must belong to at least two classes. Got sample_weight "
-            f"that leaves one class, {left.tolist()!r}. Give samples of another class a positive "
-            "weight."
+            "Samples of positive weight must belong to at least two classes. Got sample_weight that "
+            f"leaves only {left!r}. Give samples of other classes a positive weight."
         )
     return _take_rows(X, kept), _take_rows(y, kept), weight[kept]
 

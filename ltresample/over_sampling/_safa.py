@@ -239,6 +239,26 @@ class SAFASampler(BaseSynthesisSampler):
         self.random_state = random_state
         self.verbose = verbose
 
+    def online(self, pool, **params):
+        """Refuse: in training SAFA stands between two layers.
+
+        Parameters
+        ----------
+        pool : Pool
+            The training split.
+        **params : dict
+            As in the other samplers.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(
+            "SAFASampler makes rows before training; in training features are augmented between two "
+            "layers. Got it as a resampler. Pass ltresample.training.SAFA(layer=...)."
+        )
+
     def _check_targets(self, data: Data, wanted: dict[int, int], *, from_aux: bool) -> None:
         """Refuse data without a head pair or a tail class; name classes with a single sample."""
         head_classes(torch.as_tensor(data.class_counts), self.head_ratio)

@@ -99,6 +99,7 @@ def restore_online(net: Any, state: dict[str, Any]) -> None:
 
 def restore_callbacks(net: Any, state: dict[str, Any]) -> None:
     """Put back what callbacks had learned, such as the patience that is left."""
+    net.optimizer_.load_state_dict(state["optimizer"])  # schedulers set rates when training begins
     for name, callback in net.callbacks_:
         for key, value in state["callbacks"].get(name, {}).items():
             part = getattr(callback, key, None)
@@ -121,7 +122,7 @@ def _plain_state(callback: Any) -> dict[str, Any]:
     """Give the learned attributes of a callback that can be written down."""
     state = {}
     for key, value in vars(callback).items():
-        if not key.endswith("_"):
+        if not key.endswith("_") or isinstance(value, type):
             continue
         if hasattr(value, "state_dict"):
             state[key] = value.state_dict()

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 from ltresample import LongTailWarning
 from ltresample.over_sampling import SAFASampler
+from ltresample.training import DeferredRebalancingClassifier
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +243,10 @@ def test_bad_data(data):
     X[5, 2] = np.nan
     with pytest.raises(ValueError, match=r"contains NaN. Got it in 1 column\(s\): 2"):
         quick().fit_resample(X, y)
+
+
+def test_it_is_not_for_training(data):
+    X, y = data
+    net = DeferredRebalancingClassifier(resampler=quick(), start=0, max_epochs=1)
+    with pytest.raises(TypeError, match=r"Got it as a resampler. Pass ltresample.training.SAFA"):
+        net.fit(X, y)

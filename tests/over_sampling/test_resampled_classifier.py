@@ -1,0 +1,284 @@
+"""ResampledClassifier: shares become weighted rows, weights follow their rows, nothing leaks."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from imblearn.over_sampling import SMOTE, RandomOverSampler
+from imblearn.under_sampling import RandomUnderSampler
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from ltresample import LongTailWarning
+from ltresample.over_sampling import (
+    M2mSampler,
+    OpenSampler,
+    OTMixSampler,
+    ResampledClassifier,
+    to_weighted_pairs,
+)
+from ltresample.pairing import RandomPairing
+
+CMO = OTMixSampler(pairing=RandomPairing(), random_state=0)
+
+
+class Note(ClassifierMixin, BaseEstimator):
+    """A classifier that keeps what it was fitted on."""
+
+    def fit(self, X, y, sample_weight=None, extra=None):
+        self.X_, self.y_, self.weight_, self.extra_ = X, np.asarray(y), sample_weight, extra
+        self.classes_ = np.unique(self.y_)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.classes_[0])
+
+
+class Unweighted(Note):
+    def fit(self, X, y):
+        return super().fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = make_classification(
+        n_samples=200, n_informative=4, n_classes=3, weights=[0.7, 0.2], random_state=0
+    )
+    return X, np.array(["a", "b", "c"])[y]
+
+
+def seen(sampler, X, y, classifier=None, **params):
+    return ResampledClassifier(sampler, classifier or Note()).fit(X, y, **params)
+
+
+def test_shares_become_weighted_rows(data):
+    X, y = data
+    model = seen(CMO, X, y)
+    sampler, note = model.sampler_, model.classifier_
+    targets = sampler.soft_targets_
+    np.testing.assert_allclose(
+        [note.weight_[note.y_ == k].sum() for k in "abc"], targets.sum(0), rtol=1e-12
+    )
+    index, _ = np.nonzero(targets)
+    X_res, _ = clone(CMO).fit_resample(X, y)
+    np.testing.assert_array_equal(note.X_, X_res[index])
+    assert (note.weight_[: len(X)] == 1).all()
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert model.n_features_in_ == X.shape[1]
+
+
+def test_pairs_of_the_sampler_are_the_same_problem(data):
+    """label="pair" and shares give the same rows, weights and labels in another order."""
+    X, y = data
+    by_share = seen(CMO, X, y).classifier_
+    by_pair = seen(clone(CMO).set_params(label="pair"), X, y).classifier_
+
+    def table(note):
+        used = note.weight_ > 0
+        codes = np.searchsorted(["a", "b", "c"], note.y_)
+        rows = np.c_[note.X_, codes, note.weight_][used]
+        return rows[np.lexsort(rows.T)]
+
+    merged = table(by_pair)
+    same = [row[:-2].tobytes() + row[-2:-1].tobytes() for row in merged]
+    keys, place = np.unique(same, return_inverse=True)
+    totals = np.bincount(place, merged[:, -1])  # pairs within a class are one row with its sum
+    other = table(by_share)
+    keys_2, place_2 = np.unique(
+        [row[:-2].tobytes() + row[-2:-1].tobytes() for row in other], return_inverse=True
+    )
+    assert keys.tolist() == keys_2.tolist()
+    np.testing.assert_allclose(totals, np.bincount(place_2, other[:, -1]), atol=1e-12)
+
+
+def test_expected_labels_of_open_set_rows_are_used_too(data):
+    X, y = data
+    aux = np.random.default_rng(0).normal(size=(60, X.shape[1]))
+    note = seen(OpenSampler(X_aux=aux, soft=True, random_state=0), X, y).classifier_
+    assert len(note.y_) > len(X) + 60
+    weighted = seen(OpenSampler(X_aux=aux, random_state=0), X, y)
+    np.testing.assert_array_equal(weighted.classifier_.weight_, weighted.sampler_.sample_weight_)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        CMO,
+        clone(CMO).set_params(label="pair"),
+        M2mSampler(n_steps=2, random_state=0),
+        RandomOverSampler(random_state=0),
+        SMOTE(random_state=0),
+        RandomUnderSampler(random_state=0),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+def test_weights_follow_their_rows(data, sampler):
+    """A row that is, or is made from, a real row of its class has that row's weight."""
+    X, y = data
+    given = np.random.default_rng(0).uniform(1, 2, len(X))
+    model = seen(sampler, X, y, sample_weight=given)
+    note, plain = model.classifier_, seen(sampler, X, y).classifier_
+    np.testing.assert_array_equal(note.X_, plain.X_)
+    shares = np.ones(len(note.y_)) if plain.weight_ is None else plain.weight_
+    known = {row.tobytes(): w for row, w in zip(X, given, strict=True)}
+    mean = {k: given[y == k].mean() for k in "abc"}
+    n_found = 0
+    for row, label, weight, share in zip(note.X_, note.y_, note.weight_, shares, strict=True):
+        if row.tobytes() in known:
+            assert weight == known[row.tobytes()]
+            n_found += 1
+        elif not hasattr(model.sampler_, "provenance_"):
+            assert weight == pytest.approx(mean[label] * share)
+        assert given.min() * share <= weight * (1 + 1e-12)
+        assert weight <= given.max() * share * (1 + 1e-12)
+    assert n_found >= min(len(X), len(note.y_))
+    if sampler is CMO:
+        record = model.sampler_.provenance_
+        last = record[-1]
+        front, back = note.weight_[note.y_ == "c"][-1], given[last["seed_index"]]
+        assert front == pytest.approx(back * model.sampler_.sample_weight_[-1])
+
+
+def test_rows_of_weight_zero_are_left_out(data):
+    X, y = data
+    given = np.ones(len(X))
+    given[::3] = 0
+    part = seen(CMO, X[given > 0], y[given > 0]).classifier_
+    whole = seen(CMO, X, y, sample_weight=given).classifier_
+    np.testing.assert_array_equal(part.X_, whole.X_)
+    np.testing.assert_allclose(part.weight_, whole.weight_)
+
+
+@pytest.mark.parametrize("sampler", [CMO, clone(CMO).set_params(label="pair")])
+def test_a_classifier_without_weights_is_named(data, sampler):
+    X, y = data
+    with pytest.warns(LongTailWarning) as caught:
+        model = seen(sampler, X, y, Unweighted())
+    text = str(caught[0].message)
+    assert "Unweighted takes neither soft targets nor sample_weight" in text
+    assert "Choose a classifier that takes sample_weight" in text
+    if sampler is CMO:
+        labels = np.searchsorted(["a", "b", "c"], model.classifier_.y_)
+        share = model.sampler_.soft_targets_[np.arange(len(labels)), labels]
+        share = share[share < 1]
+        assert f"{len(share)} rows are mixtures" in text
+        assert f"hard labels are wrong by the other {1 - share.mean():.0%}" in text
+
+
+def test_samplers_with_hard_labels_need_no_weights(data):
+    X, y = data
+    for sampler in (M2mSampler(n_steps=2, random_state=0), SMOTE(random_state=0)):
+        note = seen(sampler, X, y, Unweighted()).classifier_
+        assert note.weight_ is None
+    assert seen(SMOTE(random_state=0), X, y).classifier_.weight_ is None
+
+
+def test_pipelines_get_weights_in_their_last_step(data):
+    X, y = data
+    tree = make_pipeline(StandardScaler(), DecisionTreeClassifier(random_state=0))
+    model = seen(CMO, X, y, tree)
+    note = seen(CMO, X, y).classifier_
+    by_hand = clone(tree).fit(note.X_, note.y_, decisiontreeclassifier__sample_weight=note.weight_)
+    np.testing.assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
+    with pytest.warns(LongTailWarning, match="Pipeline takes neither"):
+        seen(CMO, X, y, make_pipeline(StandardScaler(), KNeighborsClassifier()))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda X: pd.DataFrame(X).add_prefix("c"),
+        sparse.csr_matrix,
+        sparse.coo_matrix,
+        lambda X: X.tolist(),
+        torch.from_numpy,
+        lambda X: pl.DataFrame(X, schema=[f"c{i}" for i in range(X.shape[1])]),
+    ],
+    ids=["pandas", "csr", "coo", "list", "tensor", "polars"],
+)
+def test_containers(data, convert):
+    X, y = data
+    given = convert(X)
+    weight = np.arange(len(X)) % 4.0
+    reference = seen(CMO, X, y, sample_weight=weight).classifier_
+    note = seen(CMO, given, y, sample_weight=weight).classifier_
+    assert type(note.X_) is type(given)
+    values = note.X_.toarray() if sparse.issparse(note.X_) else np.asarray(note.X_)
+    np.testing.assert_allclose(values, reference.X_)
+
+
+def test_in_searches_and_cross_validation(data):
+    X, y = data
+    fits = []
+
+    class Watched(Note):
+        def fit(self, X, y, sample_weight=None):
+            fits.append(X)
+            return super().fit(X, y, sample_weight)
+
+    cross_validate(ResampledClassifier(SMOTE(random_state=0), Watched()), X, y, cv=3)
+    known = {row.tobytes() for row in X}
+    for rows in fits:
+        real = [row.tobytes() for row in rows if row.tobytes() in known]
+        assert len(set(real)) <= 134, "the training folds only"
+    model = ResampledClassifier(CMO, LogisticRegression())
+    grid = {"sampler__min_foreground": [0.0, 0.5], "classifier__C": [0.1, 1.0]}
+    search = GridSearchCV(model, grid, cv=2, scoring="balanced_accuracy").fit(X, y)
+    assert search.best_score_ > 0.4
+    weight = np.ones(len(X))
+    scores = cross_validate(model, X, y, cv=2, params={"sample_weight": weight})
+    assert len(scores["test_score"]) == 2
+
+
+def test_methods_are_those_of_the_classifier(data):
+    X, y = data
+    assert not hasattr(ResampledClassifier(CMO, Note()), "predict_proba")
+    model = ResampledClassifier(CMO, LogisticRegression())
+    assert hasattr(model, "decision_function")
+    model.fit(X, y)
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    assert model.decision_function(X).shape == (200, 3)
+    assert model.score(X, y) > 0.5
+    assert seen(CMO, X, y, extra="passed on").classifier_.extra_ == "passed on"
+
+
+def test_parameters_are_not_fitted(data):
+    X, y = data
+    sampler, classifier = clone(CMO), LogisticRegression()
+    model = ResampledClassifier(sampler, classifier).fit(X, y)
+    assert not hasattr(sampler, "provenance_")
+    assert not hasattr(classifier, "coef_")
+    assert model.sampler_.provenance_["origin"][-1] == "synthetic"
+
+
+# ---- messages ------------------------------------------------------------------------------------
+
+
+def test_bad_input(data):
+    X, y = data
+    with pytest.raises(ValueError, match="takes no sample_weight in fit.*choose a classifier"):
+        seen(CMO, X, y, Unweighted(), sample_weight=np.ones(len(X)))
+    with pytest.raises(ValueError, match="at least one non-zero|at least two classes"):
+        seen(CMO, X, y, sample_weight=np.zeros(len(X)))
+    with pytest.raises(ValueError, match="at least two classes.*leaves only \\['a'\\]"):
+        seen(CMO, X, y, sample_weight=(y == "a").astype(float))
+    with pytest.raises(ValueError, match="Negative values"):
+        seen(CMO, X, y, sample_weight=-np.ones(len(X)))
+    with pytest.raises(ValueError, match="'sampler' parameter"):
+        ResampledClassifier("smote", Note()).fit(X, y)
+
+
+def test_pairs_check_their_input():
+    with pytest.raises(ValueError, match=r"shape \(2, 3\). Got shape \(2, 2\)"):
+        to_weighted_pairs(np.zeros((2, 4)), np.eye(2), ["a", "b", "c"])
+    with pytest.raises(ValueError, match="finite and at least 0. Got entries from -1"):
+        to_weighted_pairs(np.zeros((2, 4)), -np.eye(2), ["a", "b"])
