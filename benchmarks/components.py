@@ -21,7 +21,7 @@ __all__ = ["COMPONENTS", "build", "check_names", "find", "unknown"]
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
 _HOMES = {
-    "ltresample.training": ("SAFA", "DeferredRebalancingClassifier"),
+    "ltresample.training": ("SAFA", "DeferredRebalancingClassifier", "RandomCropFlip"),
     "ltresample.over_sampling": (
         "DistributionMatchingOversampler",
         "M2mSampler",

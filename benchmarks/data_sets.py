@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +56,58 @@ def reuters36(
     return TrainTest(*dense)
 
 
-DATA_SETS = {maker.__name__: f"{__name__}:{maker.__name__}" for maker in (digits, reuters36)}
+def cifar10_lt(folder: Path | None, **options: Any) -> TrainTest:
+    """Load CIFAR-10-LT as bytes, channels first; `options` as in `_cifar_lt`."""
+    from ltresample.datasets import fetch_cifar10_lt
+
+    return _cifar_lt(fetch_cifar10_lt, folder, **options)
+
+
+def cifar100_lt(folder: Path | None, **options: Any) -> TrainTest:
+    """Load CIFAR-100-LT as bytes, channels first; `options` as in `_cifar_lt`."""
+    from ltresample.datasets import fetch_cifar100_lt
+
+    return _cifar_lt(fetch_cifar100_lt, folder, **options)
+
+
+def _cifar_lt(
+    fetch: Callable[..., Any],
+    folder: Path | None,
+    *,
+    size: int = 32,
+    test_size: int | None = None,
+    **settings: Any,
+) -> TrainTest:
+    """Load, take the first `test_size` test images of each class, shrink to `size` pixels.
+
+    `settings` go to the loader: imbalance_factor, n_max, kind, subset; 32 / `size` is an integer.
+    """
+    data = fetch(path=folder, **{"subset": "own", **settings})
+    classes = [np.flatnonzero(data.y_test == k)[:test_size] for k in np.unique(data.y_test)]
+    kept = np.sort(np.concatenate(classes))
+    return TrainTest(
+        _block_means(data.X_train, size),
+        data.y_train,
+        _block_means(data.X_test[kept], size),
+        data.y_test[kept],
+    )
+
+
+def _block_means(images: np.ndarray, size: int) -> np.ndarray:
+    """Average square blocks of bytes (n, C, 32, 32) to (n, C, size, size), rounded."""
+    n, channels, height, _ = images.shape
+    if size == height:
+        return images
+    if size < 1 or height % size:
+        raise ValueError(f"size must divide {height}. Got size={size!r}.")
+    blocks = images.reshape(n, channels, size, height // size, size, height // size)
+    return np.rint(blocks.mean(axis=(3, 5), dtype=np.float32)).astype(np.uint8)
+
+
+DATA_SETS = {
+    maker.__name__: f"{__name__}:{maker.__name__}"
+    for maker in (digits, reuters36, cifar10_lt, cifar100_lt)
+}
 
 
 def load(spec: dict[str, Any], folder: Path | None) -> TrainTest:

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["as_tensor", "drop_mapped_pages", "evaluating", "pick_device", "to_numpy", "unwrapped"]
+__all__ = [
+    "as_tensor",
+    "drop_mapped_pages",
+    "evaluating",
+    "free_bytes",
+    "pick_device",
+    "to_numpy",
+    "unwrapped",
+]
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -47,6 +55,12 @@ def pick_device(device: str | torch.device | None) -> torch.device:
             "Pass 'cpu', 'auto' or the name of an accelerator that this PyTorch build supports."
         ) from None
     return found
+
+
+def free_bytes(device: torch.device) -> int:
+    """Give the memory that is free on a device; 0 where it cannot tell, as the CPU cannot."""
+    module = None if device.type == "cpu" else torch.get_device_module(device)
+    return module.mem_get_info(device)[0] if hasattr(module, "mem_get_info") else 0
 
 
 def as_tensor(

@@ -1,5 +1,6 @@
 """Long-tailed data: a tail cut out of any labelled data, and data sets with a natural one."""
 
+from ltresample.datasets._cifar import fetch_cifar10_lt, fetch_cifar100_lt
 from ltresample.datasets._long_tail import make_long_tailed
 from ltresample.datasets._near_duplicates import (
     KnownRows,
@@ -23,6 +24,8 @@ __all__ = [
     "KnownRows",
     "NearDuplicates",
     "count_shared_rows",
+    "fetch_cifar10_lt",
+    "fetch_cifar100_lt",
     "fetch_reuters36",
     "fetch_reuters52",
     "find_near_duplicates",

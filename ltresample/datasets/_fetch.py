@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
-__all__ = ["RemoteFile", "data_folder", "find_file"]
+__all__ = ["RemoteFile", "data_folder", "fetch_torchvision_archive", "find_file"]
 
 _TIMEOUT = 30  # seconds without an answer
 
@@ -130,3 +130,42 @@ def _download_one(url: str, remote: RemoteFile, place: Path) -> None:
         if got != remote.sha256:
             raise OSError(f"SHA-256 is {got}, expected {remote.sha256}")
         part.replace(place)
+
+
+def fetch_torchvision_archive(name: str, folder: Path) -> None:
+    """Download and unpack the archive of a torchvision data set, checked by torchvision's MD5.
+
+    Parameters
+    ----------
+    name : str
+        Class in ``torchvision.datasets`` with ``url``, ``filename`` and ``tgz_md5``.
+    folder : Path
+        Where archive and content go.
+
+    Raises
+    ------
+    ImportError
+        If torchvision is not installed.
+    OSError
+        If the download fails or its content is not the expected one.
+    """
+    try:
+        from torchvision import datasets
+        from torchvision.datasets.utils import download_and_extract_archive
+    except ImportError as err:
+        raise ImportError(
+            f"The download of {name} needs torchvision: install ltresample[image]. "
+            "Or pass path= with a folder or an .npz file that holds the images."
+        ) from err
+    known = getattr(datasets, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        download_and_extract_archive(
+            known.url, str(folder), filename=known.filename, md5=known.tgz_md5
+        )
+    except (OSError, RuntimeError, HTTPException) as err:  # RuntimeError: another MD5
+        raise OSError(
+            f"{name} cannot be downloaded. Got {known.url}: {err or type(err).__name__}. Fetch it "
+            f"on a machine with a connection and unpack it in {folder}, or pass path= with the "
+            "folder that holds it."
+        ) from err

@@ -1,5 +1,6 @@
 """Deferred rebalancing and synthesis inside training, on skorch."""
 
+from ltresample.training._augmentation import RandomCropFlip
 from ltresample.training._callbacks import (
     DeferredResampling,
     DeferredReweighting,
@@ -17,6 +18,7 @@ __all__ = [
     "DeferredResampling",
     "DeferredReweighting",
     "DeferredSynthesis",
+    "RandomCropFlip",
     "WarmupStepDecay",
     "learning_rate_factor",
 ]

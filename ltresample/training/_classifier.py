@@ -86,6 +86,11 @@ class DeferredRebalancingClassifier(TrainingNet):
     augment : callable or None, default=None
         ``augment(x, generator) -> x`` for each training batch of rows (B, ...), with a
         torch.Generator; synthesis starts from augmented rows.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Of the network in training steps: the others run matrix products and convolutions in that
+        type (autocast). Weights, gradients, losses and the optimizer stay in single precision, and so
+        do validation and prediction. "float16" scales losses, and leaves out a step whose gradients
+        overflow.
     synthesis_precision : {"float32", "bfloat16"}, default="float32"
         "bfloat16" makes synthesis faster on processors that have it, at a loss of precision there;
         training steps are not affected.
@@ -102,8 +107,14 @@ class DeferredRebalancingClassifier(TrainingNet):
         ``module=None`` double precision for tables of that type on the CPU, else single.
     device : str, torch.device or None, default="cpu"
         Where to train. None leaves everything where it is.
+    rows_on_device : "auto" or bool, default="auto"
+        Keep all training rows on the device and take batches there, 8-bit images as bytes that are
+        scaled when they are taken. The result is that of rows kept elsewhere. "auto": on an
+        accelerator where a dense X takes less than a quarter of its free memory and no loader is
+        asked for (``iterator_train__x``).
     compile : bool, default=False
-        Compile the network with `torch.compile`.
+        Compile the network with `torch.compile`; ``compile__x`` are its parameters, such as
+        ``compile__mode="reduce-overhead"`` for CUDA graphs.
     random_state : int, RandomState or None, default=None
         Root of starting weights, splits, shuffles, dropout and synthesis. No global generator is
         changed.
@@ -188,6 +199,8 @@ class DeferredRebalancingClassifier(TrainingNet):
         "batch_size_after_start": [None, *_COUNT],
         "train_split": [None, Interval(Real, 0, 1, closed="neither"), callable],
         "augment": [None, callable],
+        "precision": [StrOptions({"float32", "bfloat16", "float16"})],
+        "rows_on_device": [StrOptions({"auto"}), "boolean"],
         "synthesis_precision": [StrOptions({"float32", "bfloat16"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -214,12 +227,14 @@ class DeferredRebalancingClassifier(TrainingNet):
         batch_size_after_start=None,
         train_split=None,
         augment=None,
+        precision="float32",
         synthesis_precision="float32",
         checkpoint_dir=None,
         callbacks=None,
         warm_start=False,
         dtype=None,
         device="cpu",
+        rows_on_device="auto",
         compile=False,
         random_state=None,
         verbose=0,
@@ -243,12 +258,14 @@ class DeferredRebalancingClassifier(TrainingNet):
         self.batch_size_after_start = batch_size_after_start
         self.train_split = train_split
         self.augment = augment
+        self.precision = precision
         self.synthesis_precision = synthesis_precision
         self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.warm_start = warm_start
         self.dtype = dtype
         self.device = device
+        self.rows_on_device = rows_on_device
         self.compile = compile
         self.random_state = random_state
         self.verbose = verbose

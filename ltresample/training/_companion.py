@@ -34,10 +34,13 @@ class CompanionOptimizer:
 
     def __init__(self, net: Any, module: nn.Module):
         scaler = getattr(getattr(net, "accelerator", None), "scaler", None)
-        if scaler is not None:
+        own = getattr(net, "precision", None) == "float16"
+        if scaler is not None or own:
+            got = "precision='float16'" if own else "an accelerator with mixed_precision='fp16'"
+            pass_ = "'bfloat16' or 'float32'" if own else "'bf16' or 'no'"
             raise ValueError(
                 "Gradients in half precision are scaled, and those of networks beside the net would "
-                "stay so. Got an accelerator with mixed_precision='fp16'. Pass 'bf16' or 'no'."
+                f"stay so. Got {got}. Pass {pass_}."
             )
         self.parent: Optimizer = getattr(net.optimizer_, "optimizer", net.optimizer_)
         kind = type(self.parent)

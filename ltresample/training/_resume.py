@@ -19,7 +19,7 @@ from ltresample.training._rows import RowDataset
 __all__ = ["checkpoint_path", "read", "restore_callbacks", "restore_net", "restore_online", "write"]
 
 PLAIN = (bool, int, float, str, type(None))
-WITHOUT_INFLUENCE = {"checkpoint_dir", "verbose", "device"}
+WITHOUT_INFLUENCE = {"checkpoint_dir", "verbose", "device", "rows_on_device"}
 N_LOOKED_AT = 64  # rows that enter the fingerprint
 
 
@@ -66,6 +66,8 @@ def write(net: Any, path: Path) -> None:
     online = getattr(net._run.synthesis, "online", None)
     if hasattr(online, "state_dict"):
         state["online"] = online.state_dict()
+    if net._run.scaler is not None:
+        state["scaler"] = net._run.scaler.state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
     torch.save(state, unfinished)
@@ -92,9 +94,11 @@ def restore_net(net: Any, state: dict[str, Any]) -> None:
 
 
 def restore_online(net: Any, state: dict[str, Any]) -> None:
-    """Put back what a resampler trains beside the network."""
+    """Put back what a resampler trains beside the network, and the scale of losses."""
     if "online" in state:
         net._run.synthesis.online.load_state_dict(state["online"])
+    if "scaler" in state:
+        net._run.scaler.load_state_dict(state["scaler"])
 
 
 def restore_callbacks(net: Any, state: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from ltresample.models import CosineHead
 from ltresample.training._architecture import has_units, set_units
 from ltresample.training._aux_rows import open_aux_rows
 from ltresample.training._criterion import assign_class_weight, check_head
+from ltresample.training._device import scaler_of
 from ltresample.training._index_samplers import ClassIndexSampler, IndexBatches
 from ltresample.training._rows import RowDataset
 from ltresample.training._schedules import (
@@ -47,6 +48,7 @@ class Run:
     step: int = 0  # of the epoch
     loader: DataLoader | None = None
     head_input: list[Tensor] = field(default_factory=list)
+    scaler: torch.amp.GradScaler | None = None  # of losses in half precision
     watch: Any = None  # ends the watch over the last layer's input
     listening: dict[str, list[Callback]] = field(default_factory=dict)
 
@@ -136,6 +138,7 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any = None) -> Run:
         start=epoch_of(net.start, net.max_epochs),
         rebalance_start=epoch_of(net.rebalance_start, net.max_epochs),
         synthesis=None if net.resampler is None else _synthesis(net, pool, train),
+        scaler=scaler_of(net),
     )
 
 

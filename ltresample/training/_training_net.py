@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils._param_validation import validate_parameter_constraints
+from skorch.dataset import unpack_data
 from skorch.utils import data_from_dataset, is_skorch_dataset
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -19,6 +20,13 @@ from ltresample._torch import unwrapped
 from ltresample.synthesis import LossTerm
 from ltresample.training._architecture import default_module, shape_arguments
 from ltresample.training._criterion import StepTarget, logit_scale, step_loss
+from ltresample.training._device import (
+    autocast_of,
+    check_precision,
+    in_single,
+    place_of,
+    place_of_rows,
+)
 from ltresample.training._holdout import split_rows
 from ltresample.training._index_samplers import IndexBatches
 from ltresample.training._net import ParameterNet
@@ -62,6 +70,7 @@ class TrainingNet(ParameterNet):
                 "class_weight and rebalance='reweight' both set the class weights of the loss. Got "
                 f"class_weight={self.class_weight!r}. Leave one of them out."
             )
+        check_precision(self)
 
     def _learn_shape(self, x: Any, labels: np.ndarray) -> None:
         """Note the classes and the shape of a row: what the network is built from."""
@@ -107,19 +116,23 @@ class TrainingNet(ParameterNet):
 
     # ------------------------------------------------------------------ data
 
-    def _rows(self, x: Any) -> TakenRows:
+    def _row_dtype(self) -> torch.dtype:
         types = (p.dtype for p in self.module_.parameters() if p.is_floating_point())
-        return TakenRows(x, dtype=next(types, self.dtype or torch.float32))
+        return next(types, self.dtype or torch.float32)
 
     def _dataset_of(self, opened: Opened) -> RowDataset:
-        rows, labels, weight, index = self._rows(opened.x), *opened[1:]
+        dtype = self._row_dtype()
+        rows = TakenRows(opened.x, dtype=dtype, held=place_of_rows(self, opened.x, dtype))
+        labels, weight, index = opened[1:]
         if index is not None:
             rows = rows.subset(index)
         return RowDataset(rows, labels, encoded(labels, self.classes_), weight, index)
 
     def get_dataset(self, X, y=None):
         """Give rows to predict as a data set; data sets as they are."""
-        return X if isinstance(X, RowDataset) else RowDataset(self._rows(open_rows(self, X)))
+        if isinstance(X, RowDataset):
+            return X
+        return RowDataset(TakenRows(open_rows(self, X), dtype=self._row_dtype()))
 
     def get_split_datasets(self, X, y=None, **split_params):
         """Split real rows into a training and a validation part, before anything is resampled."""
@@ -242,7 +255,8 @@ class TrainingNet(ParameterNet):
         if iterator is None:
             return
         n_batches = 0
-        with global_streams(self.seed_.child("forward", prefix, self._run.epoch), self.device):
+        stream = self.seed_.child("forward", prefix, self._run.epoch)
+        with global_streams(stream, place_of(self)):
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
@@ -281,10 +295,37 @@ class TrainingNet(ParameterNet):
             batch = self._rewritten(rows, y)
         return super().train_step(batch, **fit_params)
 
+    def train_step_single(self, batch, **fit_params):
+        """Give loss and gradients of a batch; in half precision only the network is passed so."""
+        if self.precision == "float32":
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        x, y = unpack_data(batch)
+        with autocast_of(self):
+            y_pred = self.infer(x, **fit_params)
+        y_pred = in_single(y_pred)
+        loss = self.get_loss(y_pred, y, X=x, training=True)
+        scaler = None if self._run is None else self._run.scaler
+        if scaler is None:
+            loss.backward()
+        else:
+            scaler.scale(loss).backward()
+            scaler.unscale_(self.optimizer_)  # callbacks may look at gradients, and clip them
+        return {"loss": loss, "y_pred": y_pred}
+
+    def _step_optimizer(self, step_fn):
+        """Take a step, unless gradients in half precision have grown too large for one."""
+        if self._run is None or self._run.scaler is None:
+            super()._step_optimizer(step_fn)
+            return
+        step_fn()
+        self._run.scaler.step(self.optimizer_)
+        self._run.scaler.update()
+
     def _rewritten(self, rows: Tensor | BatchRows, y: Tensor) -> tuple[Tensor, Any]:
         run = self._run
         x, index, weight = rows if isinstance(rows, BatchRows) else (rows, None, None)
-        place = next(self.module_.parameters()).device if self.device is None else self.device
+        place = place_of(self)
         x, y = x.to(place), y.to(place)
         seed = run.step_seed()
         if self.augment is not None:
@@ -303,6 +344,7 @@ class TrainingNet(ParameterNet):
         if isinstance(criterion, nn.NLLLoss):  # skorch: such a module gives probabilities
             logits = torch.log(logits + torch.finfo(logits.dtype).eps)
         features = self._run.head_input[0] if self._run and self._run.head_input else None
+        features = in_single(features)
         if isinstance(y_true, StepTarget):
             return step_loss(criterion, logits, y_true, features)
         y_true = y_true.to(logits.device)

@@ -1,0 +1,93 @@
+"""The rows and classifiers of the suite on tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import TunedThresholdClassifierCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+
+from ltresample import DistributionMatchingOversampler, M2mSampler, OTMixSampler, SAFASampler
+
+__all__ = ["CLASSIFIERS", "ROWS", "Fold", "Row"]
+
+CLASSIFIERS: dict[str, Callable[[], BaseEstimator]] = {
+    "LR": lambda: LogisticRegression(max_iter=500),
+    "MLP": lambda: MLPClassifier((64,), max_iter=100, random_state=0),
+    "HGB": lambda: HistGradientBoostingClassifier(max_iter=50, random_state=0),
+    "kNN": lambda: KNeighborsClassifier(),
+}
+
+
+class Fold(NamedTuple):
+    """Training data of a fold, imputed and standardised, and the seed of what is random in it."""
+
+    X: np.ndarray
+    y: np.ndarray
+    seed: int
+
+    @property
+    def smallest(self) -> int:
+        """Number of samples of the smallest class."""
+        return int(np.unique(self.y, return_counts=True)[1].min())
+
+    @property
+    def categorical(self) -> np.ndarray:
+        """Positions of columns with at most ten values."""
+        few = [len(np.unique(column)) <= 10 for column in self.X.T]
+        return np.flatnonzero(few)
+
+
+class Row(NamedTuple):
+    """What stands before or around the classifiers."""
+
+    sampler: Callable[[Fold], Any] | None = None  # None: the data as they are
+    weighted: bool = False  # class weights
+    wrap: Callable[[BaseEstimator, int], BaseEstimator | None] | None = None  # (model, n_classes)
+
+
+def _threshold(model: BaseEstimator, n_classes: int) -> BaseEstimator | None:
+    if n_classes != 2:
+        return None
+    return TunedThresholdClassifierCV(model, scoring="balanced_accuracy", cv=3)
+
+
+def _smotenc(fold: Fold) -> Any:
+    columns = fold.categorical
+    if not 0 < len(columns) < fold.X.shape[1]:
+        return None
+    return SMOTENC(columns, k_neighbors=_neighbors(fold), random_state=fold.seed)
+
+
+def _neighbors(fold: Fold) -> int:
+    return max(1, min(5, fold.smallest - 1))
+
+
+def _ours(cls: type, **parameters: Any) -> Row:
+    return Row(lambda fold: cls(random_state=fold.seed, **parameters))
+
+
+ROWS: dict[str, Row] = {
+    "none": Row(),
+    "class_weight": Row(weighted=True),
+    "threshold": Row(wrap=_threshold),
+    "ROS": Row(lambda fold: RandomOverSampler(random_state=fold.seed)),
+    "SMOTE": Row(lambda fold: SMOTE(k_neighbors=_neighbors(fold), random_state=fold.seed)),
+    "BorderlineSMOTE": Row(
+        lambda fold: BorderlineSMOTE(k_neighbors=_neighbors(fold), random_state=fold.seed)
+    ),
+    "ADASYN": Row(lambda fold: ADASYN(n_neighbors=_neighbors(fold), random_state=fold.seed)),
+    "SMOTENC": Row(_smotenc),
+    "duplicates": _ours(M2mSampler, synthetic_share=0.0),
+    "M2m": _ours(M2mSampler),
+    "DM": _ours(DistributionMatchingOversampler),
+    "OTMix": _ours(OTMixSampler),
+    "SAFA": _ours(SAFASampler),
+}
