@@ -3,7 +3,8 @@
 In a suite file ``{ use = "LDAMLoss" }`` stands for the class itself,
 ``{ make = "M2mSampler", n_steps = 10 }`` for an object of it, and
 ``{ from_train = "shuffle_patches", n_samples = 500 }`` for what a function makes of the training
-rows. Other classes are named ``"package.module:Name"``.
+rows, ``{ from_folder = "cifar100_images", size = 16 }`` for what one reads from the folder of the
+data files. Other classes are named ``"package.module:Name"``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 __all__ = ["COMPONENTS", "build", "check_names", "find", "unknown"]
@@ -37,6 +39,7 @@ _HOMES = {
         "shuffle_patches",
         "shuffle_words",
     ),
+    "benchmarks.data_sets": ("cifar100_images",),
     "benchmarks.open_set": ("OpenThenClosed", "other_digits"),
     "ltresample.losses": (
         "BalancedSoftmaxLoss",
@@ -47,7 +50,7 @@ _HOMES = {
         "LADELoss",
         "LDAMLoss",
     ),
-    "ltresample.models": ("MLP", "ResNet32", "SmallCNN"),
+    "ltresample.models": ("MLP", "ResNet32", "ResNetCifar", "SmallCNN"),
     "ltresample.prior_correction": ("PriorCorrectedClassifier",),
     "imblearn.over_sampling": ("ADASYN", "BorderlineSMOTE", "RandomOverSampler", "SMOTE"),
     "sklearn.linear_model": ("LogisticRegression",),
@@ -126,7 +129,11 @@ def check_names(spec: Any) -> None:
         If a name does not exist.
     """
     if isinstance(spec, dict):
-        for name in (spec.get("make"), spec.get("use"), spec.get("from_train")):
+        for name in (
+            spec.get("make"),
+            spec.get("use"),
+            *map(spec.get, ("from_train", "from_folder")),
+        ):
             if name is not None and name not in COMPONENTS and ":" not in name:
                 raise unknown("component", name, [*COMPONENTS, "package.module:Name"])
     parts = spec.values() if isinstance(spec, dict) else spec if isinstance(spec, list) else ()
@@ -140,20 +147,24 @@ def build(
     guide: Callable[[str], Any],
     seed: Callable[[str], int],
     train: Any = None,
+    folder: Path | None = None,
 ) -> Any:
     """Turn a value of a suite file into what it stands for, inner tables first.
 
     Parameters
     ----------
     spec : object
-        A plain value, a list, or a table with ``use``, ``make``, ``guide`` or ``from_train``; other
-        tables are given as dictionaries, with keys that are numbers turned into numbers.
+        A plain value, a list, or a table with ``use``, ``make``, ``guide``, ``from_train`` or
+        ``from_folder``; other tables are given as dictionaries, with keys that are numbers turned
+        into numbers.
     guide : callable
         Gives the fitted guide of a name.
     seed : callable
         Gives the `random_state` for the object that stands under a key.
     train : object
         Training rows, for ``from_train``.
+    folder : Path or None
+        Where the data files are, for ``from_folder``.
 
     Returns
     -------
@@ -173,6 +184,9 @@ def build(
         if "from_train" in value:
             options = {name: part for name, part in value.items() if name != "from_train"}
             return find(value["from_train"])(train, random_state=seed(path), **options)
+        if "from_folder" in value:
+            options = {name: part for name, part in value.items() if name != "from_folder"}
+            return find(value["from_folder"])(folder, **options)
         parts = {name: built(part, f"{path}.{name}") for name, part in value.items()}
         return _made(parts, seed(path)) if "make" in value else _with_numbers(parts)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.components import find
 
-__all__ = ["DATA_SETS", "TrainTest", "data_hash", "hash_of", "load", "split"]
+__all__ = ["DATA_SETS", "TrainTest", "cifar100_images", "data_hash", "hash_of", "load", "split"]
 
 
 class TrainTest(NamedTuple):
@@ -91,6 +91,14 @@ def _cifar_lt(
         _block_means(data.X_test[kept], size),
         data.y_test[kept],
     )
+
+
+def cifar100_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
+    """Give the training images of CIFAR-100-LT, imbalance factor 10: open-set data for CIFAR-10."""
+    from ltresample.datasets import fetch_cifar100_lt
+
+    data = fetch_cifar100_lt(path=folder, subset="own", imbalance_factor=10)
+    return _block_means(data.X_train, size)
 
 
 def _block_means(images: np.ndarray, size: int) -> np.ndarray:

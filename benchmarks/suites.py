@@ -258,5 +258,5 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    words = ("make", "use", "part", "guide", "from_train", "name")
+    words = ("make", "use", "part", "guide", "from_train", "from_folder", "name")
     return any(word in new and new[word] != old.get(word) for word in words)

@@ -98,9 +98,8 @@ def run_row(table: Table, row: Row, repeat: int) -> dict[str, Any]:
                 continue
             p = np.asarray(model.predict_proba(X_test), dtype=np.float64)
             outputs = {"plain": (p, model.predict(X_test))}
-            share = np.bincount(y, weights=weight, minlength=n_classes)
-            if row.sampler is not None or not (row.weighted or row.wrap):
-                q = p / share
+            if row.corrected:
+                q = p / np.bincount(y, weights=weight, minlength=n_classes)
                 q /= q.sum(axis=1, keepdims=True)
                 outputs["corrected"] = (q, q.argmax(axis=1))
             for output, (own, label) in outputs.items():
@@ -150,7 +149,9 @@ def fitted(
     takes = model is not None and has_fit_parameter(model, "sample_weight")
     if model is None or (row.weighted and not takes):
         return None
-    return model.fit(X, y, sample_weight=weight) if weight is not None and takes else model.fit(X, y)
+    return (
+        model.fit(X, y, sample_weight=weight) if weight is not None and takes else model.fit(X, y)
+    )
 
 
 def scored(tests: list, proba: list, predicted: list) -> dict[str, float]:

@@ -51,6 +51,7 @@ class Row(NamedTuple):
     sampler: Callable[[Fold], Any] | None = None  # None: the data as they are
     weighted: bool = False  # class weights
     wrap: Callable[[BaseEstimator, int], BaseEstimator | None] | None = None  # (model, n_classes)
+    corrected: bool = False  # also with the output divided by the class shares of the training data
 
 
 def _threshold(model: BaseEstimator, n_classes: int) -> BaseEstimator | None:
@@ -63,19 +64,19 @@ def _smotenc(fold: Fold) -> Any:
     columns = fold.categorical
     if not 0 < len(columns) < fold.X.shape[1]:
         return None
-    return SMOTENC(columns, k_neighbors=_neighbors(fold), random_state=fold.seed)
+    return SMOTENC(columns.tolist(), k_neighbors=_neighbors(fold), random_state=fold.seed)
 
 
 def _neighbors(fold: Fold) -> int:
     return max(1, min(5, fold.smallest - 1))
 
 
-def _ours(cls: type, **parameters: Any) -> Row:
-    return Row(lambda fold: cls(random_state=fold.seed, **parameters))
+def _ours(cls: type, *, corrected: bool = False, **parameters: Any) -> Row:
+    return Row(lambda fold: cls(random_state=fold.seed, **parameters), corrected=corrected)
 
 
 ROWS: dict[str, Row] = {
-    "none": Row(),
+    "none": Row(corrected=True),
     "class_weight": Row(weighted=True),
     "threshold": Row(wrap=_threshold),
     "ROS": Row(lambda fold: RandomOverSampler(random_state=fold.seed)),

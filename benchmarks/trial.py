@@ -91,7 +91,7 @@ def run_trial(task: Task) -> dict[str, Any]:
     parts = Parts.of(data, task.spec["validation"], task.seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        outcome = _trained(task.spec, task.seed, parts)
+        outcome = _trained(task, parts)
     told = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
     return {
         "key": run_key(task.spec, task.seed, hashed),
@@ -107,8 +107,9 @@ def run_trial(task: Task) -> dict[str, Any]:
     }
 
 
-def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
+def _trained(task: Task, parts: Parts) -> dict[str, Any]:
     """Train as the spec says, and score."""
+    spec, seed = task.spec, task.seed
     clock, monitor = Clock(), None
     start = time.process_time()
 
@@ -122,6 +123,7 @@ def _trained(spec: dict[str, Any], seed: int, parts: Parts) -> dict[str, Any]:
             guide=guide,
             seed=lambda path: _child(seed, name + path),
             train=parts.X_train,
+            folder=task.folder,
         )
 
     X, y, sampler = parts.X_train, parts.y_train, None

@@ -18,6 +18,18 @@ __all__ = ["CIFAR10", "CIFAR100", "Cifar", "CifarImages", "read_cifar"]
 
 _UNREADABLE = (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
 
+_NAMES_10 = "airplane automobile bird cat deer dog frog horse ship truck"
+_NAMES_100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile
+cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp
+lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree
+orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum
+rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train
+trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+
 
 class Cifar(NamedTuple):
     """What distinguishes one of the two data sets."""
@@ -42,7 +54,7 @@ CIFAR10 = Cifar(
     b"labels",
     5000,
     1000,
-    tuple("airplane automobile bird cat deer dog frog horse ship truck".split()),
+    tuple(_NAMES_10.split()),
 )
 CIFAR100 = Cifar(
     "cifar100",
@@ -53,19 +65,7 @@ CIFAR100 = Cifar(
     b"fine_labels",
     500,
     100,
-    tuple(
-        (
-            "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge "
-            "bus butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud "
-            "cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl "
-            "hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man "
-            "maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree "
-            "pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray "
-            "road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel "
-            "streetcar sunflower sweet_pepper table tank telephone television tiger tractor train "
-            "trout tulip turtle wardrobe whale willow_tree wolf woman worm"
-        ).split()
-    ),
+    tuple(_NAMES_100.split()),
 )
 
 

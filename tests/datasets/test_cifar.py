@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,19 @@ def write_published(folder, data):
         kind = "test" if name == "test_batch" else "train"
         x, y = data[f"x_{kind}"][rows], data[f"y_{kind}"][rows]
         planes = np.moveaxis(x, -1, 1).reshape(len(x), 3072)
-        with (folder / name).open("wb") as file:
-            pickle.dump({b"data": planes, b"labels": y.tolist()}, file, protocol=2)
+        (folder / name).write_bytes(python2_pickle(planes, y))
+
+
+def python2_pickle(rows, labels):
+    """Give the bytes that Python 2 wrote for {"data": rows, "labels": labels}."""
+    n, width = rows.shape
+    shape = b"(K\x01K" + bytes([n]) + b"M" + struct.pack("<H", width) + b"\x86"
+    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN" + 2 * b"J\xff\xff\xff\xff"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    values = b"T" + struct.pack("<i", rows.size) + rows.tobytes()
+    array = empty + shape + dtype + b"K\x00tb\x89" + values + b"tb"
+    ints = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
+    return b"\x80\x02}(U\x04data" + array + b"U\x06labels" + ints + b"u."
 
 
 def numbers(data):
@@ -275,9 +287,20 @@ def test_truncated_published_files_are_named(tmp_path, share):
 def test_nothing_but_arrays_is_unpickled(tmp_path):
     write_published(tmp_path / "cifar-10-batches-py", whole())
     place = tmp_path / "cifar-10-batches-py" / "test_batch"
-    place.write_bytes(pickle.dumps({b"data": os.getcwd, b"labels": []}, protocol=2))
+    place.write_bytes(pickle.dumps({b"data": os.getcwd, b"labels": []}, protocol=3))
     with pytest.raises(ValueError, match="Got UnpicklingError: it names posix.getcwd"):
         fetch_cifar10_lt(path=tmp_path)
+
+
+def test_a_pickle_of_python_3_is_read_too(tmp_path):
+    given = whole()
+    write_published(tmp_path / "cifar-10-batches-py", given)
+    content = {b"data": np.moveaxis(given["x_test"], -1, 1).reshape(20, -1)}
+    content[b"labels"] = given["y_test"].tolist()
+    place = tmp_path / "cifar-10-batches-py" / "test_batch"
+    place.write_bytes(pickle.dumps(content, protocol=4))
+    data = fetch_cifar10_lt(path=tmp_path, imbalance_factor=10)
+    np.testing.assert_array_equal(data.X_test, np.moveaxis(given["x_test"], -1, 1))
 
 
 @pytest.mark.parametrize(
@@ -309,8 +332,8 @@ def test_counts_of_m2m_differ_from_ours_where_the_notes_say():
 
     differing = []
     for factor in (10, 20, 50, 100, 200):
-        mu = (1 / factor) ** (1 / 9)
-        theirs = [int(5000 * mu**c) for c in range(10)]
+        mu = np.power(1 / factor, 1 / 9)
+        theirs = [int(5000 * np.power(mu, c)) for c in range(10)]
         ours = long_tailed_counts(5000, 10, imbalance_factor=factor)
         if theirs != ours.tolist():
             assert (ours - theirs).tolist() == [0] * 9 + [1]
