@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COMPONENTS", "build", "check_names", "find", "unknown"]
+__all__ = ["COMPONENTS", "NUMBER", "build", "check_names", "find", "unknown"]
 
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
@@ -39,8 +39,10 @@ _HOMES = {
         "shuffle_patches",
         "shuffle_words",
     ),
-    "benchmarks.data_sets": ("cifar100_images",),
+    "benchmarks.data_sets": ("cifar10_images", "cifar100_images"),
     "benchmarks.open_set": ("OpenThenClosed", "other_digits"),
+    "ltresample.mixing": ("ColumnSwap", "CutMix", "Mixup", "SaliencyMix"),
+    "ltresample.pairing": ("ConfusionPairing", "RandomPairing", "TransportPairing"),
     "ltresample.losses": (
         "BalancedSoftmaxLoss",
         "ClassBalancedLoss",

@@ -12,7 +12,16 @@ import numpy as np
 
 from benchmarks.components import find
 
-__all__ = ["DATA_SETS", "TrainTest", "cifar100_images", "data_hash", "hash_of", "load", "split"]
+__all__ = [
+    "DATA_SETS",
+    "TrainTest",
+    "cifar100_images",
+    "cifar10_images",
+    "data_hash",
+    "hash_of",
+    "load",
+    "split",
+]
 
 
 class TrainTest(NamedTuple):
@@ -93,12 +102,14 @@ def _cifar_lt(
     )
 
 
+def cifar10_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
+    """Give the training images of CIFAR-10-LT, imbalance factor 10: open-set data for CIFAR-100."""
+    return cifar10_lt(folder, imbalance_factor=10, size=size).X_train
+
+
 def cifar100_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
     """Give the training images of CIFAR-100-LT, imbalance factor 10: open-set data for CIFAR-10."""
-    from ltresample.datasets import fetch_cifar100_lt
-
-    data = fetch_cifar100_lt(path=folder, subset="own", imbalance_factor=10)
-    return _block_means(data.X_train, size)
+    return cifar100_lt(folder, imbalance_factor=10, size=size).X_train
 
 
 def _block_means(images: np.ndarray, size: int) -> np.ndarray:

@@ -130,7 +130,7 @@ def draw_ranking(ranking: Ranking, ax: Any, *, title: str = "") -> None:
         on_left = place < left
         line = top + 0.55 * (place if on_left else n - 1 - place)
         edge = low - 0.15 * (high - low) if on_left else high + 0.15 * (high - low)
-        ax.plot([value, value, edge], [0, line, line], color="0.3", lw=0.9)
+        ax.plot([value, value, edge], [0, line, line], color="0.3", lw=0.9, clip_on=False)
         text = f"{ranking.names[i]}  {value:.2f}"
         ax.text(edge, line, f" {text} ", ha="right" if on_left else "left", va="center", fontsize=8)
     for number, (start, stop) in enumerate(bars):
@@ -151,7 +151,9 @@ def draw_ranking(ranking: Ranking, ax: Any, *, title: str = "") -> None:
 
 def _groups(ranks: np.ndarray, width: float) -> list[tuple[int, int]]:
     """Give the longest runs of sorted ranks that span at most `width`."""
-    runs = [(i, int(np.searchsorted(ranks, r + width, side="right")) - 1) for i, r in enumerate(ranks)]
+    runs = [
+        (i, int(np.searchsorted(ranks, r + width, side="right")) - 1) for i, r in enumerate(ranks)
+    ]
     return [
         (i, j)
         for number, (i, j) in enumerate(runs)

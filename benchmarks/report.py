@@ -76,18 +76,30 @@ class Results:
         return [r["acceptance"] for r in records if r["acceptance"] is not None]
 
     def paper_cell(self, run: Run, metric: str) -> Cell | None:
-        """Give what the paper prints for the row, if it does."""
+        """Give what a paper prints for the row, if one does: the first of those in the suite file."""
         for table in self.suite.paper.get("tables", []):
-            if metric in table:
-                cells = paper_column(self.suite.paper["name"], table["table"], table[metric])
-                if run.paper_row in cells:
-                    return cells[run.paper_row]
+            name = table.get("name", self.suite.paper.get("name"))
+            known = ("", name, f"{name}, {table['table']}")
+            if run.variant in table.get("variants", [run.variant]) and run.paper in known:
+                cell = _cell(name, table, metric, run.paper_row)
+                if cell is not None:
+                    return cell
         return None
 
     def correct(self, variant: str, row: str, seeds: list[int]) -> np.ndarray:
         """Give which documents were recognised after the last epoch, (n_seeds, n_documents)."""
         records = [self.of[variant, row][seed] for seed in seeds]
         return np.array([correct_documents(r["last"]["correct"], r["n_test"]) for r in records])
+
+
+def _cell(paper: str, table: dict[str, Any], metric: str, row: str) -> Cell | None:
+    """Look a row up in a table; where errors are printed on a balanced test set, bACC is the rest."""
+    if metric in table:
+        return paper_column(paper, table["table"], table[metric]).get(row)
+    if metric != "bACC" or "error" not in table:
+        return None
+    cell = paper_column(paper, table["table"], table["error"]).get(row)
+    return cell and cell._replace(value=round(100 - cell.value, 2))
 
 
 def write_tables(suite: Suite, *, records: Path, tables: Path) -> list[Path]:
@@ -162,7 +174,8 @@ def _score_table(results: Results, variant: str, pick: str) -> str:
     for run in runs:
         cells = [_spread(results.scores(run, pick, metric)) for metric in METRICS.values()]
         if has_paper:
-            cells += [_printed(results.paper_cell(run, metric)) for metric in ("bACC", "GM")]
+            told = [results.paper_cell(run, metric) for metric in ("bACC", "GM")]
+            cells += [_printed(cell, named="name" not in results.suite.paper) for cell in told]
         if accepted:
             cells.append(_rounded(results.acceptance(run)))
         cells.append(_spread(results.validation(run, pick)))
@@ -260,10 +273,11 @@ def _rounded(values: list[float]) -> str:
     return f"{100 * np.mean(values):.0f}" if values else "-"
 
 
-def _printed(cell: Cell | None) -> str:
+def _printed(cell: Cell | None, *, named: bool) -> str:
     if cell is None:
         return "-"
-    return f"{cell.value}" if cell.std is None else f"{cell.value} ± {cell.std}"
+    value = f"{cell.value}" if cell.std is None else f"{cell.value} ± {cell.std}"
+    return f"{value} ({cell.paper})" if named else value
 
 
 def _range(interval: Interval) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.components import check_names, unknown
+from benchmarks.components import NUMBER, check_names, unknown
 
 __all__ = ["Run", "Suite", "Task", "load_suite", "merged", "suite_names"]
 
@@ -17,7 +17,7 @@ TOP_LEVEL = {"title", "notes", "extends", "include", "references", "protocol", "
 TOP_LEVEL |= {"paper"}
 PROTOCOL = {"data", "validation", "seeds", "threads", "classifier", "sampler", "wrap"}
 PROTOCOL |= {"parts", "guides"}
-ROW = {"name", "note", "paper_row", "only", "variants"}
+ROW = {"name", "note", "paper", "paper_row", "only", "variants"}
 
 
 class Task(NamedTuple):
@@ -40,6 +40,7 @@ class Run:
     spec: dict[str, Any]
     paper_row: str
     note: str = ""
+    paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ class Suite:
     references : list of str
         Rows that the others are compared with.
     paper : dict
-        Which of the paper's columns stand beside ours; empty for none.
+        Which of the papers' columns stand beside ours; empty for none. ``tables`` lists tables with
+        the column for each metric (``error``: 100 - bACC), each with the ``name`` of its paper, if
+        not all are of one, and the ``variants`` it is for, if not all.
     """
 
     name: str
@@ -139,10 +142,11 @@ def _read(name: str) -> dict[str, Any]:
         return content
     base = _read(content["extends"])
     known = [row["name"] for row in base["rows"]]
-    for wanted in content.get("include", []):
+    include = known if content.get("include") == "all" else content.get("include", [])
+    for wanted in include:
         if wanted not in known:
             raise unknown(f"row in suite {content['extends']!r}:", wanted, known)
-    inherited = [row for row in base["rows"] if row["name"] in content.get("include", [])]
+    inherited = [row for row in base["rows"] if row["name"] in include]
     return {
         **content,
         "protocol": merged(base.get("protocol", {}), content.get("protocol", {})),
@@ -196,6 +200,7 @@ def _runs(content: dict[str, Any], protocol: dict[str, Any]) -> Iterator[Run]:
                 spec=spec,
                 paper_row=row.get("paper_row", row["name"]),
                 note=row.get("note", ""),
+                paper=row.get("paper", ""),
             )
 
 
@@ -240,7 +245,8 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Lay one table over another: tables key by key, all else replaces.
 
     A table that names another class (``make``, ``use``, ``part``) replaces the whole table, as
-    the parameters below it belong to that other class.
+    the parameters below it belong to that other class; so does one whose keys are numbers, such as
+    the epochs of a schedule.
 
     Examples
     --------
@@ -248,15 +254,19 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     {'a': {'x': 1, 'y': 3}, 'b': 1}
     >>> merged({"a": {"make": "SMOTE", "k_neighbors": 2}}, {"a": {"make": "ADASYN"}})
     {'a': {'make': 'ADASYN'}}
+    >>> merged({"lr_decay": {"160": 0.1}}, {"lr_decay": {"100": 0.1, "0.8": 0.01}})
+    {'lr_decay': {'100': 0.1, '0.8': 0.01}}
     """
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
-        joins = isinstance(old, dict) and isinstance(value, dict) and not _names_another(old, value)
+        joins = isinstance(old, dict) and isinstance(value, dict) and not _is_another(old, value)
         result[key] = merged(old, value) if joins else value
     return result
 
 
-def _names_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
+def _is_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    if new and all(NUMBER.fullmatch(key) for key in new):
+        return True
     words = ("make", "use", "part", "guide", "from_train", "from_folder", "name")
     return any(word in new and new[word] != old.get(word) for word in words)

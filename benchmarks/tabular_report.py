@@ -1,5 +1,186 @@
-"""Tables and the picture of the suite on tables."""
+"""Tables and pictures of the suite on tables."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.ranks import Ranking, compare, draw_ranking, rank
+
+__all__ = ["Scores", "write_report"]
+
+METRICS = {
+    "bacc": "bACC",
+    "gm": "GM",
+    "f1": "macro F1",
+    "ap": "average precision",
+    "log_loss": "log loss",
+    "calibration": "calibration error",
+}
+LOSSES = {"log_loss", "calibration"}
+CORRECTED = ", corrected"
 
 
-def write_report(records, folder):
-    """Write."""
+class Scores(NamedTuple):
+    """Scores of one classifier and one metric: mean over repeats, per table."""
+
+    tables: list[str]
+    names: list[str]  # rows that have a score on all of these tables
+    values: np.ndarray  # (n_tables, n_names)
+
+    def column(self, name: str) -> np.ndarray:
+        """Scores of a row, per table."""
+        return self.values[:, self.names.index(name)]
+
+
+def collect(records: list[dict[str, Any]], classifier: str, metric: str) -> dict[str, dict]:
+    """Give row -> table -> mean over repeats."""
+    values: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        for output, scores in record["scores"].get(classifier, {}).items():
+            name = record["row"] + (CORRECTED if output == "corrected" else "")
+            values[name][record["table"]].append(scores[metric])
+    return {
+        name: {table: float(np.mean(own)) for table, own in of.items()}
+        for name, of in values.items()
+    }
+
+
+def complete(of: dict[str, dict[str, float]]) -> Scores:
+    """Keep the rows that have most tables, on the tables that all of them have."""
+    most = max(len(own) for own in of.values())
+    names = [name for name, own in of.items() if len(own) == most]
+    tables = sorted(set.intersection(*(set(of[name]) for name in names)))
+    return Scores(tables, names, np.array([[of[name][t] for name in names] for t in tables]))
+
+
+def write_report(records: list[dict[str, Any]], folder: Path) -> None:
+    """Write ``tabular.md``, ``tabular.csv`` and the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    latest = list({record["key"]: record for record in records}.values())
+    classifiers = list(dict.fromkeys(c for record in latest for c in record["scores"]))
+    parts = [_heading(latest), _costs(latest)]
+    rows: list[list] = []
+    for classifier in classifiers:
+        of = {metric: collect(latest, classifier, metric) for metric in METRICS}
+        rankings = {
+            metric: rank((scores := complete(own)).values, scores.names, smaller_is_better=m)
+            for metric, own in of.items()
+            for m in [metric in LOSSES]
+        }
+        parts.append(_table(classifier, of, rankings))
+        rows += _csv_rows(classifier, of, rankings)
+    (folder / "tabular.md").write_text("\n".join(parts))
+    with (folder / "tabular.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["classifier", "score", "row", "tables", "mean", "mean_rank", "cd", "p"])
+        writer.writerows(rows)
+    for metric in ("bacc", "gm", "ap"):
+        _picture(latest, classifiers, metric, folder / f"tabular_{metric}.png")
+
+
+def _heading(records: list[dict]) -> str:
+    tables = {record["table"] for record in records}
+    repeats = {record["repeat"] for record in records}
+    most = max(record["max_rows"] for record in records)
+    return (
+        f"# Tables\n\n{len(tables)} tables of at most {most} rows, stratified five-fold "
+        f"cross-validation, {len(repeats)} repeat(s), samplers with default settings inside the "
+        "folds. Scores in per cent, pooled over folds (average precision: mean over folds), mean "
+        "over tables. *corrected*: probabilities divided by the class shares of the data that the "
+        "classifier was trained on. Ranks: 1 is best; rows that do not exist for all tables "
+        "(threshold: two classes; SMOTENC: some columns with few values) have none. Wins / ties / "
+        "losses in bACC; a tie is a difference under .05.\n"
+    )
+
+
+def _costs(records: list[dict]) -> str:
+    lines = [
+        "| row | seconds per fold | accepted | synthetic share of the output | refused folds |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    for name in dict.fromkeys(record["row"] for record in records):
+        own = [r for r in records if r["row"] == name and not r["left_out"]]
+        cells = [_middle(own, key) for key in ("seconds", "accepted", "synthetic")]
+        n_failed = sum(record["n_failed"] for record in own)
+        if cells[0]:
+            lines.append(f"| {name} | {' | '.join(cells)} | {n_failed or ''} |")
+    return "## Cost\n\nMedians over tables.\n\n" + "\n".join(lines) + "\n"
+
+
+def _middle(records: list[dict], key: str) -> str:
+    values = [record[key] for record in records if record[key] is not None]
+    return f"{np.median(values):.3f}" if values else ""
+
+
+def _table(classifier: str, of: dict[str, dict], rankings: dict[str, Ranking]) -> str:
+    bacc, ranking = of["bacc"], rankings["bacc"]
+    head = ["row", "tables", *METRICS.values()]
+    head += ["rank bACC", "rank GM", "rank av. precision", "against ROS", "against none, corrected"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, own in bacc.items():
+        cells = [name, str(len(own))]
+        cells += [_percent(metric, list(of[metric][name].values())) for metric in METRICS]
+        for metric in ("bacc", "gm", "ap"):
+            names = rankings[metric].names
+            mean = rankings[metric].mean_ranks
+            cells.append(f"{mean[names.index(name)]:.2f}" if name in names else "")
+        cells += [_against(bacc, name, other) for other in ("ROS", "none" + CORRECTED)]
+        lines.append(f"| {' | '.join(cells)} |")
+    tests = "; ".join(
+        f"{METRICS[m]}: Friedman p = {r.friedman_p:.1e}, critical difference "
+        f"{r.critical_difference:.2f}"
+        for m, r in rankings.items()
+        if m in ("bacc", "gm", "ap")
+    )
+    note = f"{len(ranking.names)} rows ranked on {ranking.n_tables} tables. {tests}."
+    return f"## {classifier}\n\n" + "\n".join(lines) + f"\n\n{note}\n"
+
+
+def _percent(metric: str, values: list[float]) -> str:
+    return f"{np.mean(values):.3f}" if metric == "log_loss" else f"{100 * np.mean(values):.1f}"
+
+
+def _against(of: dict[str, dict], name: str, other: str) -> str:
+    if name == other or other not in of:
+        return ""
+    shared = sorted(set(of[name]) & set(of[other]))
+    pair = compare(*(np.array([of[n][t] for t in shared]) for n in (name, other)))
+    gap = f"{100 * pair.difference:+.1f}"
+    return f"{pair.wins}/{pair.ties}/{pair.losses}, {gap}, p = {pair.p:.3f}"
+
+
+def _csv_rows(classifier: str, of: dict[str, dict], rankings: dict[str, Ranking]) -> list[list]:
+    rows = []
+    for metric, names in of.items():
+        r = rankings[metric]
+        for name, own in names.items():
+            mean = r.mean_ranks[r.names.index(name)] if name in r.names else None
+            place = "" if mean is None else f"{mean:.4f}"
+            tests = [f"{r.critical_difference:.4f}", f"{r.friedman_p:.3g}"]
+            value = f"{np.mean(list(own.values())):.5f}"
+            rows.append([classifier, metric, name, len(own), value, place, *tests])
+    return rows
+
+
+def _picture(records: list[dict], classifiers: list[str], metric: str, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(13, 8), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.2, h_pad=0.1)
+    for ax, classifier in zip(axes.flat, classifiers, strict=False):
+        scores = complete(collect(records, classifier, metric))
+        draw_ranking(
+            rank(scores.values, scores.names), ax, title=f"{classifier}, {METRICS[metric]}"
+        )
+    for ax in axes.flat[len(classifiers) :]:
+        ax.set_axis_off()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -7,11 +7,14 @@ any order of classes, and returns NumPy arrays in the same order. These formulas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "PartialFill",
     "acceptance_probability",
     "class_prior",
     "class_weights",
@@ -427,6 +430,57 @@ def shot_groups(
         raise ValueError(f"few must not be above many. Got few={few!r} and many={many!r}.")
     is_many, is_few = counts > many, counts < few
     return {"many": is_many, "medium": ~is_many & ~is_few, "few": is_few}
+
+
+@dataclass(frozen=True)
+class PartialFill:
+    """Fill each class up by a share of what it lacks to the largest: a ``sampling_strategy``.
+
+    ``N'_k = N_k + round(share * (N_max - N_k))``. With ``share=1`` all classes become alike, as
+    with ``sampling_strategy="auto"``; between, the imbalance is softened. What is left of it can be
+    corrected in the answers: `ltresample.over_sampling.ResampledClassifier` with
+    ``prior_correction=True``.
+
+    Works for any number of classes and with any over-sampler of imbalanced-learn's kind.
+
+    Parameters
+    ----------
+    share : float, default=0.3
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If `share` is out of its range.
+
+    Examples
+    --------
+    >>> PartialFill(0.3)(["a"] * 100 + ["b"] * 50 + ["c"] * 10)
+    {'b': 65, 'c': 37}
+    """
+
+    share: float = 0.3
+
+    def __post_init__(self):
+        _check_unit("share", self.share)
+
+    def __call__(self, y: ArrayLike) -> dict[Any, int]:
+        """Give the number of samples of each class that grows.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        Returns
+        -------
+        dict of label to int
+            Counts after resampling.
+        """
+        labels, counts = np.unique(np.asarray(y), return_counts=True)
+        target = counts + np.rint(self.share * (counts.max() - counts)).astype(np.int64)
+        grows = target > counts
+        return dict(zip(labels[grows].tolist(), target[grows].tolist(), strict=True))
 
 
 def _exponential(n_max: int, n_classes: int, factor: float) -> list[int]:

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from ltresample._compat import fit_context
 
-__all__ = ["PriorCorrectedClassifier"]
+__all__ = ["PriorCorrectedClassifier", "weight_keyword"]
+
+
+def weight_keyword(classifier: Any) -> str | None:
+    """Name the parameter of ``fit`` that takes sample weights.
+
+    Parameters
+    ----------
+    classifier : classifier
+        Of a ``Pipeline`` the last step counts.
+
+    Returns
+    -------
+    str or None
+        Its name; None if there is none.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> weight_keyword(make_pipeline("passthrough", LogisticRegression()))
+    'logisticregression__sample_weight'
+    """
+    if isinstance(classifier, Pipeline):
+        name, last = classifier.steps[-1]
+        own = None if last in (None, "passthrough") else weight_keyword(last)
+        return own and f"{name}__{own}"
+    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
 
 
 def _has_proba(self) -> bool:
@@ -93,7 +121,7 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         y : array-like of shape (n_samples,)
             Labels.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Passed on, and counted in the class shares.
+            Passed on, of a ``Pipeline`` to its last step, and counted in the class shares.
         **fit_params : dict
             Passed on.
 
@@ -106,9 +134,9 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         ValueError
             If `target_prior` does not hold one positive number per class.
         """
-        if sample_weight is not None:
-            fit_params["sample_weight"] = sample_weight
         estimator = clone(self.estimator) if self.estimator is not None else LogisticRegression()
+        if sample_weight is not None:
+            fit_params[weight_keyword(estimator) or "sample_weight"] = sample_weight
         self.estimator_ = estimator.fit(X, y, **fit_params)
         self.classes_ = np.asarray(self.estimator_.classes_)
         labels = np.asarray(y).ravel()

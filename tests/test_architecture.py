@@ -27,7 +27,7 @@ LAYER = {
     "over_sampling": 4,
     "training": 4,
     "plotting": 4,
-    "prior_correction": 4,
+    "prior_correction": 1,
 }
 # layer 0 has an order of its own: who may use whom
 WITHIN_LAYER_0 = {"_compat": set(), "class_counts": {"_validation"}, "_torch": {"_random"}}

@@ -1,15 +1,18 @@
 """Formulas on class counts: the papers' tables, limits and invariants."""
 
+import pickle
 import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from imblearn.over_sampling import RandomOverSampler
 from sklearn.utils.class_weight import compute_class_weight
 
 from ltresample.class_counts import (
+    PartialFill,
     acceptance_probability,
     class_prior,
     class_weights,
@@ -271,3 +274,25 @@ def test_shot_groups_on_their_borders():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@given(counts=st.lists(st.integers(1, 200), min_size=1, max_size=6), share=st.floats(0, 1))
+@settings(deadline=None)
+def test_partial_fill_adds_a_share_of_what_is_missing(counts, share):
+    y = np.repeat(np.arange(len(counts)), counts)
+    target = PartialFill(share)(y)
+    for k, n in enumerate(counts):
+        after = target.get(k, n)
+        assert abs(after - (n + share * (max(counts) - n))) <= 0.5
+        assert n <= after <= max(counts)
+
+
+def test_partial_fill_is_a_sampling_strategy():
+    X, y = np.arange(60.0)[:, None], np.repeat(["a", "b", "c"], [30, 20, 10])
+    for share, expected in [(0, [30, 20, 10]), (0.5, [30, 25, 20]), (1, [30, 30, 30])]:
+        strategy = pickle.loads(pickle.dumps(PartialFill(share)))
+        assert strategy == PartialFill(share)
+        sampler = RandomOverSampler(sampling_strategy=strategy, random_state=0)
+        assert np.unique(sampler.fit_resample(X, y)[1], return_counts=True)[1].tolist() == expected
+    with pytest.raises(ValueError, match=r"share must be in \[0, 1\]. Got share=2"):
+        PartialFill(2)

@@ -7,6 +7,7 @@ from ltresample.models._initialize import initialize, uninitialized
 from ltresample.models._mlp import MLP
 from ltresample.models._mlp_ensemble import MLPEnsemble
 from ltresample.models._normalize import Normalize
+from ltresample.models._preact_resnet import PreActResNet18
 from ltresample.models._resnet_cifar import (
     ResNet20,
     ResNet32,
@@ -16,6 +17,12 @@ from ltresample.models._resnet_cifar import (
     ResNetCifar,
 )
 from ltresample.models._small_cnn import SmallCNN
+from ltresample.models._torchvision import (
+    ResNet50,
+    ResNet152,
+    ResNeXt50,
+    TorchvisionClassifier,
+)
 
 __all__ = [
     "MLP",
@@ -24,13 +31,18 @@ __all__ = [
     "LinearHead",
     "MLPEnsemble",
     "Normalize",
+    "PreActResNet18",
+    "ResNeXt50",
     "ResNet20",
     "ResNet32",
     "ResNet44",
+    "ResNet50",
     "ResNet56",
     "ResNet110",
+    "ResNet152",
     "ResNetCifar",
     "SmallCNN",
+    "TorchvisionClassifier",
     "feature_extractor",
     "fold_batch_norm",
     "initialize",

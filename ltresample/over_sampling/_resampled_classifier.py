@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ltresample._compat import check_sample_weight, fit_context
 from ltresample._validation import LongTailWarning
 from ltresample.over_sampling._data import labels_of
+from ltresample.prior_correction import PriorCorrectedClassifier, weight_keyword
 
 __all__ = ["ResampledClassifier", "to_weighted_pairs"]
 
@@ -93,7 +93,7 @@ def _offers(name: str):
 
     def test(self) -> bool:
         getattr(getattr(self, "classifier_", self.classifier), name)
-        return True
+        return not (self.prior_correction and name == "decision_function")
 
     return test
 
@@ -113,19 +113,28 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     A classifier that takes no weights is fitted on hard labels, with a warning if these are wrong
     in part.
 
+    A sampler need not fill all classes up to the largest: what is left of the imbalance can be
+    divided out of the answers, ``p'(k | x)`` in proportion to ``p(k | x) / share_k`` with the class
+    shares of the *resampled* data (`prior_correction`). The classifier then sees fewer made-up rows
+    and answers as if classes were alike. The user guide has figures.
+
     Parameters
     ----------
     sampler : sampler
         With ``fit_resample``: of this package or of imbalanced-learn. Cloned.
     classifier : classifier
         Cloned. A ``Pipeline`` gets weights if its last step takes them.
+    prior_correction : bool, default=False
+        Divide the classifier's probabilities by the class shares of the resampled training data,
+        as `ltresample.prior_correction.PriorCorrectedClassifier` does. Needs ``predict_proba``.
+        Changes nothing where the sampler balances the classes.
 
     Attributes
     ----------
     sampler_ : sampler
         The sampler after ``fit_resample``, with its `provenance_`.
     classifier_ : classifier
-        The fitted classifier.
+        The fitted classifier; with `prior_correction` a `PriorCorrectedClassifier` around it.
     classes_ : ndarray of shape (n_classes,)
         Labels.
     n_features_in_ : int
@@ -136,6 +145,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     See Also
     --------
     OTMixSampler : A sampler whose labels are shares of two classes.
+    ltresample.class_counts.PartialFill : A `sampling_strategy` that fills classes up in part.
 
     Examples
     --------
@@ -152,15 +162,17 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "sampler": [HasMethods("fit_resample")],
         "classifier": [HasMethods(["fit", "predict"])],
+        "prior_correction": ["boolean"],
     }
 
     # not in the signature of `fit`: a weight is not as many samples here, since what a sampler adds
     # follows from the number of samples
     __metadata_request__fit: ClassVar[dict] = {"sample_weight": None}
 
-    def __init__(self, sampler, classifier):
+    def __init__(self, sampler, classifier, *, prior_correction=False):
         self.sampler = sampler
         self.classifier = classifier
+        self.prior_correction = prior_correction
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, **fit_params):
@@ -187,7 +199,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ValueError
             If the data cannot be used, or weights are given to a classifier that takes none.
         """
-        keyword = weight_keyword(self.classifier)
+        model, keyword = self._model(), weight_keyword(self.classifier)
         given = fit_params.pop("sample_weight", None)
         if given is not None:
             X, y, given = _positive(self.classifier, keyword, X, y, given)
@@ -206,14 +218,26 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if given is not None:
             followed = _followed(self.sampler_, labels_of(y), given, rows, labels)
             weight = followed if weight is None else followed * weight
-        own = {} if weight is None else {keyword: weight}
-        self.classifier_ = clone(self.classifier).fit(X_res, y_res, **own, **fit_params)
+        if weight is not None:
+            fit_params["sample_weight" if self.prior_correction else keyword] = weight
+        self.classifier_ = model.fit(X_res, y_res, **fit_params)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
             if hasattr(self.sampler_, name):
                 setattr(self, name, getattr(self.sampler_, name))
         return self
+
+    def _model(self):
+        if not self.prior_correction:
+            return clone(self.classifier)
+        if not hasattr(self.classifier, "predict_proba"):
+            raise ValueError(
+                "prior_correction=True divides probabilities, and the classifier must have "
+                f"predict_proba. Got classifier={self.classifier!r}. Choose another classifier, or "
+                "prior_correction=False."
+            )
+        return PriorCorrectedClassifier(clone(self.classifier))
 
     def predict(self, X):
         """Predict labels.
@@ -243,7 +267,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of `classes_`; those of the resampled data.
+            Probabilities, in the order of `classes_`; those of the resampled data, or with
+            `prior_correction` those where all classes are alike.
         """
         check_is_fitted(self)
         return self.classifier_.predict_proba(X)
@@ -288,15 +313,6 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tags.classifier_tags = own.classifier_tags
         tags.input_tags.sparse = own.input_tags.sparse and sampler.input_tags.sparse
         return tags
-
-
-def weight_keyword(classifier: Any) -> str | None:
-    """Name the parameter of `fit` that takes sample weights; None if there is none."""
-    if isinstance(classifier, Pipeline):
-        name, last = classifier.steps[-1]
-        own = None if last in (None, "passthrough") else weight_keyword(last)
-        return own and f"{name}__{own}"
-    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
 
 
 def _positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weight: Any):

@@ -12,6 +12,7 @@ from ltresample.plotting._label_distribution import LabelDistributionDisplay
 from ltresample.plotting._open_set import OpenSetDisplay
 from ltresample.plotting._pair_counts import PairCountsDisplay
 from ltresample.plotting._recall import RecallDisplay
+from ltresample.plotting._reliability import ReliabilityDisplay
 from ltresample.plotting._synthesis import SynthesisDisplay
 from ltresample.plotting._transport_plan import TransportPlanDisplay
 
@@ -23,6 +24,7 @@ __all__ = [
     "OpenSetDisplay",
     "PairCountsDisplay",
     "RecallDisplay",
+    "ReliabilityDisplay",
     "SynthesisDisplay",
     "TransportPlanDisplay",
 ]

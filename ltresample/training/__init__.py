@@ -1,5 +1,6 @@
 """Deferred rebalancing and synthesis inside training, on skorch."""
 
+from ltresample.training._accelerate import DistributedRebalancingClassifier
 from ltresample.training._augmentation import RandomCropFlip
 from ltresample.training._callbacks import (
     DeferredResampling,
@@ -18,6 +19,7 @@ __all__ = [
     "DeferredResampling",
     "DeferredReweighting",
     "DeferredSynthesis",
+    "DistributedRebalancingClassifier",
     "RandomCropFlip",
     "WarmupStepDecay",
     "learning_rate_factor",

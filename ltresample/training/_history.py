@@ -37,8 +37,9 @@ class EpochBar(Callback):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Open the bar."""
+        shown = net.verbose == 1 and getattr(net, "_is_main", True)
         self.bar_ = tqdm(
-            total=net.max_epochs, initial=len(net.history), disable=net.verbose != 1, unit="epoch"
+            total=net.max_epochs, initial=len(net.history), disable=not shown, unit="epoch"
         )
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):

@@ -59,6 +59,7 @@ class TrainingNet(ParameterNet):
     _saved: dict[str, Any] | None = None
     _row_shape: tuple[int, ...] | None = None
     _double: bool = False
+    _is_main: bool = True  # of several processes, the one that writes and shows
 
     # ------------------------------------------------------------------ parameters and shapes
 
@@ -155,10 +156,14 @@ class TrainingNet(ParameterNet):
         else:
             size = max(len(dataset), 1) if size == -1 else size
             batches = IndexBatches(range(len(dataset)), size, drop_last=drop_last)
-        if not settings and not hasattr(self, "accelerator"):
+        if not settings and not self._needs_loader():
             return FetchedBatches(dataset, batches)
         settings.setdefault("generator", Seed(0).child("workers").torch())
         return DataLoader(dataset, batch_sampler=batches, collate_fn=as_it_is, **settings)
+
+    def _needs_loader(self) -> bool:
+        """Tell whether batches have to come from a loader of PyTorch's: Accelerate takes these."""
+        return hasattr(self, "accelerator")
 
     # ------------------------------------------------------------------ epochs
 
@@ -240,7 +245,7 @@ class TrainingNet(ParameterNet):
                 loader, training=training, prefix=prefix, step_fn=step, **fit_params
             )
         self.notify("on_epoch_end", **datasets)
-        if self.checkpoint_dir is not None:
+        if self.checkpoint_dir is not None and self._is_main:
             write(self, checkpoint_path(self, dataset))
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
@@ -255,8 +260,7 @@ class TrainingNet(ParameterNet):
         if iterator is None:
             return
         n_batches = 0
-        stream = self.seed_.child("forward", prefix, self._run.epoch)
-        with global_streams(stream, place_of(self)):
+        with global_streams(self._forward_seed(prefix), place_of(self)):
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
                 step = step_fn(batch, **fit_params)
@@ -265,6 +269,10 @@ class TrainingNet(ParameterNet):
                 self.notify("on_batch_end", batch=batch, training=training, **step)
                 n_batches += 1
         self.history.record(f"{prefix}_batch_count", n_batches)
+
+    def _forward_seed(self, prefix: str) -> Seed:
+        """Give the root of random layers in an epoch."""
+        return self.seed_.child("forward", prefix, self._run.epoch)
 
     def notify(self, method_name, **cb_kwargs):
         """Tell the net and those of its callbacks that listen."""

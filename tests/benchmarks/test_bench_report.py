@@ -161,3 +161,26 @@ def test_files_are_written(suite, tmp_path):
     md, table = write_tables(suite, **places)
     assert (md.name, table.name) == ("reuters_like.md", "reuters_like.csv")
     assert md.read_text().startswith("# Reuters\n")
+
+
+def test_cells_of_several_papers_and_variants(tmp_path):
+    text = SUITE.replace("paper_row", 'paper = "DM"\npaper_row').replace(
+        '"M2m"\nnote', '"DM"\nnote'
+    )
+    tables = """paper = { tables = [
+        { name = "M2m", table = "1", variants = ["IF 100"], bACC = "CIFAR-LT-10 IF 100 bACC" },
+        { name = "DM", table = "1", variants = ["IF 10"], error = "CIFAR-LT-10 IF 10 error" },
+        { name = "DM", table = "1", variants = ["IF 100"], error = "CIFAR-LT-10 IF 100 error" },
+    ] }
+    """
+    text = text.replace(text.splitlines()[3], tables)
+    path = tmp_path / "two.toml"
+    path.write_text(text + '[variants."IF 100"]\n[variants."IF 10"]\n')
+    suite = load_suite(str(path))
+    results = Results(suite, [record(run, 0, 1) for run in suite.runs])
+    cells = {(r.variant, r.row): results.paper_cell(r, "bACC") for r in suite.runs}
+    assert cells["IF 100", "ERM"].value == 68.7
+    assert cells["IF 10", "ERM"] is None
+    assert cells["IF 100", "ours"].value == 81.8  # 100 - 18.20
+    assert cells["IF 10", "ours"].value == 90.66
+    assert "| 81.8 ± 0.21 (DM) |" in as_markdown(results)

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from benchmarks.components import build, find
-from benchmarks.paper import paper_column
+from benchmarks.components import COMPONENTS, build, find
+from benchmarks.paper import paper_cells, paper_column
 from benchmarks.suites import load_suite, merged, suite_names
 
 TEXT = """
@@ -122,6 +122,15 @@ def test_a_suite_extends_another(tmp_path, monkeypatch):
     assert spec(suite, "D", "plain") == spec(load_suite("base"), "A", "plain")
 
 
+def test_all_rows_are_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.suites.FOLDER", tmp_path)
+    write(tmp_path, TEXT, "base")
+    write(tmp_path, 'extends = "base"\ninclude = "all"\n[protocol]\nseeds = 2\n', "more")
+    suite = load_suite("more")
+    assert suite.runs == load_suite("base").runs
+    assert suite.n_seeds == 2
+
+
 def test_of_the_variants_some_or_none_are_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.suites.FOLDER", tmp_path)
     write(tmp_path, TEXT, "base")
@@ -199,6 +208,16 @@ def test_values_become_objects():
     assert asked == [("erm", ".sampling_strategy[0]")]
 
 
+def test_rows_are_made_of_the_training_part_or_read_from_the_folder(monkeypatch):
+    monkeypatch.setitem(COMPONENTS, "said", "standin_method:said")
+    given = {"guide": None, "seed": lambda path: 7, "train": "rows", "folder": "place"}
+    assert build({"from_train": "said", "size": 2}, **given) == (
+        "rows",
+        {"size": 2, "random_state": 7},
+    )
+    assert build({"from_folder": "said", "size": 2}, **given) == ("place", {"size": 2})
+
+
 def components(value):
     if isinstance(value, list):
         value = dict(enumerate(value))
@@ -215,10 +234,14 @@ def test_suites_name_what_exists(name):
     assert len({(run.variant, run.row) for run in suite.runs}) == len(suite.runs)
     assert set(suite.references) <= set(suite.rows)
     for table in suite.paper.get("tables", []):
-        columns = [table[measure] for measure in ("bACC", "GM")]
-        cells = [paper_column(suite.paper["name"], table["table"], name) for name in columns]
+        assert set(table.get("variants", [])) <= set(suite.variants)
+        columns = [table[measure] for measure in ("bACC", "GM", "error") if measure in table]
+        paper = table.get("name", suite.paper.get("name"))
+        cells = [paper_column(paper, table["table"], name) for name in columns]
         assert set(cells[0]) & {run.paper_row for run in suite.runs}
-        assert set(cells[0]) == set(cells[1])
+        assert set(cells[0]) == set(cells[-1])
+    known = {cell.paper for cell in paper_cells()}
+    assert {run.paper.split(",")[0] for run in suite.runs} - {""} <= known
     for run in suite.runs:
         for table in components(run.spec):
             component = find(table.get("make", table.get("use")))

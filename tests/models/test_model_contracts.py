@@ -1,5 +1,6 @@
 """What every network promises, run over all members."""
 
+import importlib.util
 import pickle
 
 import pytest
@@ -11,9 +12,11 @@ from ltresample.models import (
     CosineHead,
     LinearHead,
     MLPEnsemble,
+    PreActResNet18,
     ResNet20,
     ResNetCifar,
     SmallCNN,
+    TorchvisionClassifier,
     feature_extractor,
     initialize,
     uninitialized,
@@ -34,10 +37,27 @@ MEMBERS = {
     "resnet": (lambda **kw: ResNetCifar(8, K, width=4, **kw), (3, 8, 8), 16),
     "resnet_odd_width": (lambda **kw: ResNetCifar(8, K, width=5, **kw), (3, 9, 9), 20),
     "resnet_cosine": (lambda **kw: ResNet20(K, n_channels=1, head="cosine", **kw), (1, 8, 8), 64),
+    "preact": (lambda **kw: PreActResNet18(K, width=4, **kw), (3, 16, 16), 32),
+    "preact_cosine": (lambda **kw: PreActResNet18(K, width=2, head="cosine", **kw), (3, 9, 8), 16),
     "linear_head": (lambda **kw: LinearHead(5, K, **kw), (5,), 5),
     "cosine_head": (lambda **kw: CosineHead(5, K, **kw), (5,), 5),
 }
+if importlib.util.find_spec("torchvision"):
+    MEMBERS |= {
+        "torchvision": (
+            lambda **kw: TorchvisionClassifier("mobilenet_v3_small", K, dropout=0.0, **kw),
+            (3, 32, 32),
+            1024,
+        ),
+        "torchvision_cosine": (
+            lambda **kw: TorchvisionClassifier("shufflenet_v2_x0_5", K, head="cosine", **kw),
+            (3, 64, 64),
+            1024,
+        ),
+    }
 every_member = pytest.mark.parametrize("name", MEMBERS)
+ours = pytest.mark.parametrize("name", [name for name in MEMBERS if "torchvision" not in name])
+images = pytest.mark.parametrize("name", [name for name in MEMBERS if len(MEMBERS[name][1]) == 3])
 
 
 def make(name, **kwargs):
@@ -79,13 +99,19 @@ def test_a_given_generator_is_the_only_source_of_weights(name):
     before = torch.get_rng_state()
     first, second = make(name, generator=seeded(3)), make(name, generator=seeded(3))
     other = make(name, generator=seeded(4))
-    with uninitialized():
-        third = make(name)
-    initialize(third, seeded(3))
     assert torch.equal(torch.get_rng_state(), before)
     assert same(first, second)
-    assert same(first, third)
     assert not same(first, other)
+
+
+@ours
+def test_weights_may_be_drawn_later(name):
+    before = torch.get_rng_state()
+    with uninitialized():
+        later = make(name)
+    initialize(later, seeded(3))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(later, make(name, generator=seeded(3)))
 
 
 @every_member
@@ -101,12 +127,31 @@ def test_without_a_generator_the_global_one_is_used(name):
     assert same(first, make(name, generator=seeded(5)))
 
 
-@every_member
+@ours
 def test_dtype_changes_nothing_about_the_draw(name):
     single, double = make(name, generator=seeded()), make(name).double()
     initialize(double, seeded())
     assert all(p.dtype == torch.float64 for p in double.parameters())
     assert same(single, double.float())
+
+
+@images
+def test_the_head_of_the_features_gives_the_logits(name):
+    network, x = make(name, generator=seeded()).eval(), rows(name)
+    if hasattr(network, "head"):
+        assert torch.equal(network.head(network.features(x)), network(x))
+
+
+@images
+@torch.no_grad()
+def test_memory_format_and_dtype_do_not_change_logits(name):
+    network, x = make(name, generator=seeded()).eval(), rows(name)
+    logits = network(x)
+    double = network.double()(x.double())
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(logits, double.float(), rtol=1e-3, atol=1e-4)
+    last = network.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(last(x.double().to(memory_format=torch.channels_last)), double)
 
 
 @every_member

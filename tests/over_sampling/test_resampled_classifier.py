@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from ltresample import LongTailWarning
+from ltresample.class_counts import PartialFill
 from ltresample.over_sampling import (
     M2mSampler,
     OpenSampler,
@@ -282,3 +283,39 @@ def test_pairs_check_their_input():
         to_weighted_pairs(np.zeros((2, 4)), np.eye(2), ["a", "b", "c"])
     with pytest.raises(ValueError, match="finite and at least 0. Got entries from -1"):
         to_weighted_pairs(np.zeros((2, 4)), -np.eye(2), ["a", "b"])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_prior_correction_divides_by_the_shares_of_the_resampled_data(data, share):
+    X, y = data
+    sampler = M2mSampler(sampling_strategy=PartialFill(share), n_steps=2, random_state=0)
+    plain = ResampledClassifier(sampler, LogisticRegression()).fit(X, y)
+    model = ResampledClassifier(sampler, LogisticRegression(), prior_correction=True).fit(X, y)
+    _, y_res = clone(sampler).fit_resample(X, y)
+    expected = plain.predict_proba(X) / np.unique(y_res, return_counts=True)[1]
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(expected), rtol=1e-12)
+    assert (model.predict(X) == model.classes_[expected.argmax(axis=1)]).all()
+    if share == 1.0:
+        np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize("make", [LogisticRegression, lambda: make_pipeline(LogisticRegression())])
+def test_prior_correction_counts_weights(data, make):
+    X, y = data
+    weight = np.where(y == "a", 2.0, 0.5)
+    sampler = RandomOverSampler(sampling_strategy={"c": 60}, random_state=0)
+    model = ResampledClassifier(sampler, make(), prior_correction=True)
+    model.fit(X, y, sample_weight=weight)
+    total = [2 * (y == "a").sum(), 0.5 * (y == "b").sum(), 0.5 * 60]
+    np.testing.assert_allclose(model.classifier_.train_prior_, np.array(total) / sum(total))
+
+
+def test_prior_correction_needs_probabilities(data):
+    model = ResampledClassifier(CMO, Note(), prior_correction=True)
+    with pytest.raises(ValueError, match=r"must have predict_proba. Got classifier=Note\(\)"):
+        model.fit(*data)
+    tree = ResampledClassifier(CMO, LogisticRegression(), prior_correction=True)
+    assert not hasattr(tree, "decision_function")
+    assert hasattr(tree, "predict_proba")

@@ -1,0 +1,86 @@
+"""Run by `test_distributed_training.py` in two processes: the result is that of one process."""
+
+import sys
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from sklearn.datasets import load_digits
+
+from ltresample import make_long_tailed
+from ltresample.losses import InfluenceBalancedLoss, LADELoss
+from ltresample.models import MLP
+from ltresample.over_sampling import M2mSampler, OTMixSampler
+from ltresample.training import DeferredRebalancingClassifier, DistributedRebalancingClassifier
+
+METHODS = {
+    "DRS": {"rebalance": "resample", "rebalance_start": 1},
+    "DRW": {"rebalance": "reweight", "rebalance_start": 1, "weighting": "effective"},
+    "LADE": {"criterion": LADELoss},
+    "IB": {"criterion": InfluenceBalancedLoss, "criterion__alpha": 5.0, "rebalance_start": 1},
+    "M2m": {"resampler": M2mSampler(g="f", min_confidence=0.3), "start": 1},
+    "OTMix": {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
+}
+
+
+def data():
+    X, y = load_digits(return_X_y=True)
+    images = X.reshape(-1, 1, 8, 8).astype("float32") / 16
+    return make_long_tailed(images, y, imbalance_factor=10, n_max=40, random_state=0)
+
+
+class Flat(torch.nn.Sequential):
+    def __init__(self, n_classes):
+        super().__init__(torch.nn.Flatten(), MLP(64, n_classes, hidden=(16,)))
+
+
+def settings(method):
+    return {
+        "module": Flat,
+        "lr": 0.05,
+        "batch_size": 33,  # neither batches nor the last one divide by two
+        "max_epochs": 3,
+        "train_split": 0.2,
+        "random_state": 0,
+        **METHODS[method],
+    }
+
+
+def compare(one, two, X):
+    np.testing.assert_allclose(
+        two.history[:, "train_loss"], one.history[:, "train_loss"], rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        two.history[:, "valid_loss"], one.history[:, "valid_loss"], rtol=1e-4
+    )
+    assert two.history[:, "valid_bacc"] == one.history[:, "valid_bacc"]
+    np.testing.assert_allclose(two.predict_proba(X), one.predict_proba(X), atol=1e-4)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    X, y = data()
+    accelerator = Accelerator(cpu=True)
+    assert accelerator.num_processes == 2
+    for method in sys.argv[1:]:
+        one = DeferredRebalancingClassifier(**settings(method)).fit(X, y)
+        two = DistributedRebalancingClassifier(**settings(method), accelerator=accelerator)
+        compare(one, two.fit(X, y), X)
+        made = "share_synthesized"
+        if "resampler" in METHODS[method]:
+            assert two.history[:, made] == one.history[:, made]
+            assert two.history[-1][made] > 0
+        print(method, "equal")
+    again = one.set_params(warm_start=True).fit(X, y), two.set_params(warm_start=True).fit(X, y)
+    compare(*again, X)
+    unseeded = DistributedRebalancingClassifier(max_epochs=1, accelerator=accelerator).fit(X, y)
+    weights = torch.cat([p.detach().reshape(-1) for p in unseeded.module_.state_dict().values()])
+    both = [torch.empty_like(weights) for _ in range(2)]
+    torch.distributed.all_gather(both, weights)
+    assert torch.equal(*both)
+    print("same networks")
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()
