@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import warnings
@@ -60,16 +61,22 @@ class Parts(NamedTuple):
 
 
 class Clock:
-    """Seconds by the name of what was done."""
+    """Seconds by the name of what was done, and processor seconds in all."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
+        self.cpu_seconds = 0.0
+
+    def add(self, name: str, seconds: float, cpu_seconds: float) -> None:
+        """Add what something took."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.cpu_seconds += cpu_seconds
 
     def timed(self, name: str, work: Callable[[], Any]) -> Any:
         """Do some work and add its time."""
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         result = work()
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self.add(name, time.perf_counter() - start, time.process_time() - busy)
         return result
 
 
@@ -91,7 +98,7 @@ def run_trial(task: Task) -> dict[str, Any]:
     parts = Parts.of(data, task.spec["validation"], task.seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        outcome = _trained(task, parts)
+        outcome = _trained(task, parts, hashed)
     told = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
     return {
         "key": run_key(task.spec, task.seed, hashed),
@@ -107,15 +114,15 @@ def run_trial(task: Task) -> dict[str, Any]:
     }
 
 
-def _trained(task: Task, parts: Parts) -> dict[str, Any]:
+def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
     """Train as the spec says, and score."""
     spec, seed = task.spec, task.seed
     clock, monitor = Clock(), None
-    start = time.process_time()
 
     def guide(name: str, path: str) -> Any:
-        child = _child(seed, f"guide{path}")
-        return clock.timed("guides", lambda: _fitted_guide(spec["guides"][name], child, parts))
+        made = _guide_of(spec["guides"][name], _child(seed, f"guide{path}"), parts, hashed)
+        clock.add("guides", made.seconds, made.cpu_seconds)
+        return copy.deepcopy(made.fitted)
 
     def made(settings: dict[str, Any], name: str) -> Any:
         return build(
@@ -141,7 +148,7 @@ def _trained(task: Task, parts: Parts) -> dict[str, Any]:
         clock.seconds["scoring"] = monitor.seconds
     return {
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
-        "cpu_seconds": round(time.process_time() - start, 3),
+        "cpu_seconds": round(clock.cpu_seconds, 3),
         **_scores(classifier, monitor, parts),
         **_synthesis(classifier, sampler),
     }
@@ -151,6 +158,30 @@ def _child(seed: int, path: str) -> int:
     """Give the seed that belongs to a place in the spec; the same in every row."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(path.encode())])
     return int(sequence.generate_state(1)[0] >> 1)
+
+
+class _Guide(NamedTuple):
+    """A fitted guide, and what fitting it took."""
+
+    fitted: Any
+    seconds: float
+    cpu_seconds: float
+
+
+_guides: dict[str, _Guide] = {}  # rows of a suite share guides: the last few stay
+
+
+def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str) -> _Guide:
+    """Give a guide that this process has fitted to the same data with the same seed, or fit it."""
+    key = run_key(spec, seed, f"{hashed} {len(parts.y_train)}")
+    if key not in _guides:
+        start, busy = time.perf_counter(), time.process_time()
+        fitted = _fitted_guide(spec, seed, parts)
+        taken = time.perf_counter() - start, time.process_time() - busy
+        while len(_guides) >= 4:
+            _guides.pop(next(iter(_guides)))
+        _guides[key] = _Guide(fitted, *taken)
+    return _guides[key]
 
 
 def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts) -> Any:

@@ -18,7 +18,7 @@ METHODS = {
     "DRW": {"rebalance": "reweight", "rebalance_start": 1, "weighting": "effective"},
     "LADE": {"criterion": LADELoss},
     "IB": {"criterion": InfluenceBalancedLoss, "criterion__alpha": 5.0, "rebalance_start": 1},
-    "M2m": {"resampler": M2mSampler(g="f", min_confidence=0.3), "start": 1},
+    "M2m": {"resampler": M2mSampler(g="f", min_confidence=0.2, count_decay=0.9), "start": 1},
     "OTMix": {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
 }
 

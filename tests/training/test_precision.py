@@ -39,7 +39,7 @@ def fitted(digits, **settings):
         {},
         {"criterion": LDAMLoss},
         {"criterion": InfluenceBalancedLoss, "criterion__alpha": 10.0},
-        {"resampler": M2mSampler(g="f", min_confidence=0.3), "start": 1},
+        {"resampler": M2mSampler(g="f", min_confidence=0.2, count_decay=0.9), "start": 1},
         {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
     ],
 )
