@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 from skorch.callbacks import Callback
 
 __all__ = ["Monitor"]
@@ -44,9 +45,20 @@ class Monitor(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Score one epoch."""
         start = time.perf_counter()
+        if not self.curve:
+            self.parts = _placed(self.parts, torch.device(getattr(net, "device", None) or "cpu"))
         score = self.parts.validation_score(net)
         if not self.curve or score >= max(self.curve):
             self.best_epoch = len(self.curve)
             self.best_predictions = net.predict(self.parts.X_test)
         self.curve.append(score)
         self.seconds += time.perf_counter() - start
+
+
+def _placed(parts: Any, device: torch.device) -> Any:
+    """Copy the rows that are scored to an accelerator, once for all epochs."""
+    if device.type == "cpu":
+        return parts
+    rows = {name: getattr(parts, name) for name in ("X_validation", "X_test")}
+    rows = {name: torch.as_tensor(X).to(device) for name, X in rows.items() if len(X)}
+    return parts._replace(**rows)

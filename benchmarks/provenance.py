@@ -66,14 +66,23 @@ def source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """Describe the machine and the threads that a run may use."""
+def machine(threads: int, device: str = "cpu") -> dict[str, Any]:
+    """Describe the machine, the threads that a run may use, and the card if it uses one."""
     return {
+        **({} if device == "cpu" else {"card": _card(device)}),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads": threads,
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def _card(device: str) -> str:
+    import torch  # the runner itself does without
+
+    module = torch.get_device_module(torch.device(device))
+    name = getattr(module, "get_device_name", None)
+    return device if name is None else name(device)
 
 
 @cache

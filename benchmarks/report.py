@@ -308,8 +308,10 @@ def _provenance(results: Results) -> str:
         seen["commit"].add(f"{(record['commit'] or 'none')[:10]}{state}")
         seen["sources"].add(record["source_sha256"])
         machine = record["machine"]
+        card = f"{machine['card']}, " if "card" in machine else ""
         seen["machine"].add(
-            f"{machine['cpu']}, {machine['cores']} cores, threads per run: {machine['threads']}"
+            f"{card}{machine['cpu']}, {machine['cores']} cores, threads per run: "
+            f"{machine['threads']}"
         )
         for name, number in record["versions"].items():
             seen[name].add(str(number))

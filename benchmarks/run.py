@@ -2,6 +2,7 @@
 
     python -m benchmarks.run smoke
     python -m benchmarks.run reuters --data FOLDER --jobs 2
+    python -m benchmarks.run SUITE --device cuda --jobs 4
 
 Every finished run is one line in the records; killed and started again, the command goes on where
 it was. See benchmarks/README.md.
@@ -38,6 +39,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="where the data files are")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 .. N-1 (default: suite's)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once (default: 2)")
+    parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows only")
     parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="these only")
     parser.add_argument("--records", type=Path, default=HERE / "records", metavar="DIR")
@@ -50,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a suite; give 0, 1 if runs failed, 2 for a wrong argument, 130 if interrupted."""
     options = arguments(argv)
     try:
+        _check_device(options.device)
         suite = load_suite(options.suite)
         runs = suite.chosen(rows=options.only, variants=options.variants)
         n_failed = 0 if options.table_only else _run_missing(suite, runs, options)
@@ -61,6 +64,22 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     _write_tables(suite, options)
     return min(n_failed, 1)
+
+
+def _check_device(device: str) -> None:
+    """Look for an accelerator before work is given out; PyTorch is loaded for nothing else here."""
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as err:
+        reason = str(err).splitlines()[0]
+        raise ValueError(
+            f"--device {device} cannot be used here: {reason}. Pass cpu, or the name of an "
+            "accelerator that this PyTorch build supports."
+        ) from None
 
 
 def _run_missing(suite: Suite, runs: list[Run], options: argparse.Namespace) -> int:
@@ -88,7 +107,9 @@ def _missing_tasks(
         for run, hashed in zip(runs, hashes, strict=True):
             key = run_key(run.spec, seed, hashed)
             if key not in seen:
-                tasks.append(Task(suite.name, run.variant, run.row, run.spec, seed, folder))
+                tasks.append(
+                    Task(suite.name, run.variant, run.row, run.spec, seed, folder, options.device)
+                )
                 seen.add(key)
     return tasks
 

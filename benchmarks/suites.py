@@ -29,6 +29,7 @@ class Task(NamedTuple):
     spec: dict[str, Any]
     seed: int
     folder: Path | None
+    device: str = "cpu"  # where to train; what comes out is the same run
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def run_trial(task: Task) -> dict[str, Any]:
         "versions": versions(),
         **commit(),
         "source_sha256": source_hash(),
-        "machine": machine(task.spec["threads"]),
+        "machine": machine(task.spec["threads"], task.device),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -120,7 +120,8 @@ def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
     clock, monitor = Clock(), None
 
     def guide(name: str, path: str) -> Any:
-        made = _guide_of(spec["guides"][name], _child(seed, f"guide{path}"), parts, hashed)
+        child = _child(seed, f"guide{path}")
+        made = _guide_of(spec["guides"][name], child, parts, hashed, device=task.device)
         clock.add("guides", made.seconds, made.cpu_seconds)
         return copy.deepcopy(made.fitted)
 
@@ -135,9 +136,9 @@ def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
 
     X, y, sampler = parts.X_train, parts.y_train, None
     if "sampler" in spec:
-        sampler = made(spec["sampler"], "sampler")
+        sampler = _placed(made(spec["sampler"], "sampler"), task.device)
         X, y = clock.timed("sampling", lambda: sampler.fit_resample(X, y))
-    classifier = made(spec["classifier"], "classifier")
+    classifier = _placed(made(spec["classifier"], "classifier"), task.device)
     if "wrap" in spec:
         classifier = made({**spec["wrap"], "estimator": _untold(classifier)}, "wrap")
     else:
@@ -171,12 +172,12 @@ class _Guide(NamedTuple):
 _guides: dict[str, _Guide] = {}  # rows of a suite share guides: the last few stay
 
 
-def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str) -> _Guide:
+def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str, *, device: str) -> _Guide:
     """Give a guide that this process has fitted to the same data with the same seed, or fit it."""
     key = run_key(spec, seed, f"{hashed} {len(parts.y_train)}")
     if key not in _guides:
         start, busy = time.perf_counter(), time.process_time()
-        fitted = _fitted_guide(spec, seed, parts)
+        fitted = _fitted_guide(spec, seed, parts, device)
         taken = time.perf_counter() - start, time.process_time() - busy
         while len(_guides) >= 4:
             _guides.pop(next(iter(_guides)))
@@ -184,15 +185,22 @@ def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str) -> _Gu
     return _guides[key]
 
 
-def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts) -> Any:
+def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts, device: str) -> Any:
     """Fit a guide on the training part; of a net give the module, which survives cloning."""
     classifier = build(
         spec["classifier"],
         guide=lambda name, path: find(name, kind="guide of a guide", known={}),
         seed=lambda path: _child(seed, path),
     )
-    classifier = _untold(classifier).fit(parts.X_train, parts.y_train)
+    classifier = _untold(_placed(classifier, device)).fit(parts.X_train, parts.y_train)
     return getattr(classifier, "module_", classifier)
+
+
+def _placed(estimator: Any, device: str) -> Any:
+    """Put an estimator that has a device on the one of the run."""
+    if device != "cpu" and "device" in estimator.get_params(deep=False):
+        estimator.set_params(device=device)
+    return estimator
 
 
 def _untold(classifier: Any) -> Any:

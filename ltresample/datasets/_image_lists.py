@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from torch import Tensor
 
-from ltresample.datasets._image_files import ImageList, Reading, image_bunch
+from ltresample.datasets._image_files import Reading, image_bunch
+from ltresample.datasets._list_files import read_image_list, read_inaturalist_json
 
 __all__ = [
     "load_image_lists",
     "load_imagenet_lt",
     "load_inaturalist2018",
     "load_places_lt",
-    "read_image_list",
 ]
 
 
@@ -62,7 +59,7 @@ def load_image_lists(
     transform: Callable[[Tensor], Tensor] | None = None,
     check_files: bool = True,
 ) -> Bunch:
-    """Load images by lists of "path label" lines.
+    r"""Load images by lists of "path label" lines.
 
     Parameters
     ----------
@@ -97,7 +94,7 @@ def load_image_lists(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("a.png", "b.png", "c.png"):
     ...         Image.new("RGB", (8, 8)).save(f"{folder}/{name}")
-    ...     _ = Path(folder, "train.txt").write_text("a.png 0\\nb.png 0\\nc.png 1\\n")
+    ...     _ = Path(folder, "train.txt").write_text("a.png 0\nb.png 0\nc.png 1\n")
     ...     data = load_image_lists(folder, Path(folder, "train.txt"))
     >>> len(data.train), data.train.targets, data.class_counts
     (3, array([0, 0, 1]), array([2, 1]))
@@ -262,50 +259,6 @@ def load_inaturalist2018(
     return _load_published(_INATURALIST, path, lists, reading)
 
 
-def read_image_list(place: str | os.PathLike, *, n_classes: int | None = None) -> ImageList:
-    """Read lines of "path label"; the label is what follows the last space.
-
-    Parameters
-    ----------
-    place : path
-        The list.
-    n_classes : int or None
-        Labels must be below it.
-
-    Returns
-    -------
-    ImageList
-        Names and labels in the order of the lines.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a line is malformed or there is none.
-    """
-    place = Path(place).expanduser()
-    if not place.is_file():
-        raise FileNotFoundError(f"A list of images is missing. Got no file {place}.")
-    names, labels = [], []
-    most = "" if n_classes is None else f" .. {n_classes - 1}"
-    for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), start=1):
-        name, _, label = line.strip().rpartition(" ")
-        if not line.strip():
-            continue
-        fits = name and label.isascii() and label.isdigit()
-        if not fits or (n_classes is not None and int(label) >= n_classes):
-            raise ValueError(
-                f"Line {number} of {place} must be a path, a space and a label from 0{most}. "
-                f"Got {line[:80]!r}."
-            )
-        names.append(name.rstrip())
-        labels.append(int(label))
-    if not names:
-        raise ValueError(f"{place} must hold lines of a path and a label. Got an empty file.")
-    return ImageList(names, np.array(labels, dtype=np.int64))
-
-
 def _load_published(
     published: _Published, path: str | os.PathLike, lists: Any, reading: Reading
 ) -> Bunch:
@@ -324,47 +277,8 @@ def _load_published(
 
 
 def _load_inaturalist_json(folder: Path, path: str | os.PathLike, reading: Reading) -> Bunch:
-    contents = {part: _read_json(folder / name) for part, name in _INATURALIST_JSON.items()}
-    names = {c["id"]: c["name"] for content in contents.values() for c in content["categories"]}
-    ids = np.array(sorted(names))
-    lists = {
-        part: _from_json(content, ids, folder / _INATURALIST_JSON[part])
-        for part, content in contents.items()
-    }
+    places = {part: folder / name for part, name in _INATURALIST_JSON.items()}
+    lists, names = read_inaturalist_json(places)
     return image_bunch(
-        _INATURALIST.title,
-        path,
-        lists,
-        reading,
-        target_names=[names[i] for i in ids.tolist()],
-        n_classes=len(ids),
+        _INATURALIST.title, path, lists, reading, target_names=names, n_classes=len(names)
     )
-
-
-def _read_json(place: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-        for name in ("images", "annotations", "categories"):
-            content[name][0]["id"]
-    except (ValueError, KeyError, TypeError, IndexError) as err:
-        raise ValueError(
-            f"{place} must be a JSON file of iNaturalist 2018 with images, annotations and "
-            f"categories. Got {type(err).__name__}: {err}."
-        ) from None
-    return content
-
-
-def _from_json(content: dict[str, Any], ids: NDArray[np.int64], place: Path) -> ImageList:
-    """Give names and labels, those of the category numbers in increasing order."""
-    files = {image["id"]: image["file_name"] for image in content["images"]}
-    try:
-        names = [files[a["image_id"]] for a in content["annotations"]]
-    except KeyError as err:
-        raise ValueError(
-            f"Annotations of {place} must belong to its images. Got image_id {err}."
-        ) from None
-    categories = np.array([a["category_id"] for a in content["annotations"]])
-    if not np.isin(categories, ids).all():
-        stray = categories[~np.isin(categories, ids)][0]
-        raise ValueError(f"Annotations of {place} must have known categories. Got {stray}.")
-    return ImageList(names, np.searchsorted(ids, categories))

@@ -25,6 +25,7 @@ from ltresample._validation import LongTailWarning
 from ltresample.over_sampling._containers import take_labels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
 from ltresample.over_sampling._guides import as_classifier, default_device, fitted
+from ltresample.over_sampling._mixed_rows import categorical_mask
 from ltresample.over_sampling._online import begin_online
 from ltresample.synthesis import (
     Classifier,
@@ -239,7 +240,19 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
 
     def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
         device = default_device([self.g, self.f], self.device, X)
-        return pool_of(data, X, aux=aux, device=device, dtype=_module_dtype([self.g, self.f]))
+        names = getattr(self, "feature_names_in_", None)
+        return pool_of(
+            data,
+            X,
+            aux=aux,
+            device=device,
+            dtype=_module_dtype([self.g, self.f]),
+            categorical=self._categorical(data.values.shape[1:], names),
+        )
+
+    def _categorical(self, row_shape: tuple[int, ...], names: Any = None) -> np.ndarray | None:
+        """Give a mask of the columns that hold categories, for samplers that have a say in it."""
+        return categorical_mask(getattr(self, "categorical_features", None), row_shape, names)
 
     def _guides(
         self, data: Data, pool: Pool, settings: dict[str, Any], seed: Seed

@@ -144,7 +144,15 @@ def aux_at_random(aux: Any, values: Any, *, dtype: Any, device: Any) -> Rows:
     return rows
 
 
-def pool_of(data: Data, X: Any, *, aux: Any = None, device: torch.device, dtype=None) -> Pool:
+def pool_of(
+    data: Data,
+    X: Any,
+    *,
+    aux: Any = None,
+    device: torch.device,
+    dtype=None,
+    categorical: np.ndarray | None = None,
+) -> Pool:
     """Give the engine its view of the data; nothing is copied but the labels."""
     space_numbers = _space_numbers(data)
     dtype = dtype or _dtype_for(*space_numbers[:4])
@@ -159,6 +167,7 @@ def pool_of(data: Data, X: Any, *, aux: Any = None, device: torch.device, dtype=
         upper=upper,
         integer=None if integer is None else torch.as_tensor(integer, device=device),
         keep_zeros=space_numbers[4],
+        categorical=None if categorical is None else torch.as_tensor(categorical, device=device),
     )
     source = X.detach() if isinstance(X, Tensor) else data.values
     return Pool(

@@ -126,6 +126,8 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         As in `M2mSampler`.
     n_seeds_per_class : int or None, default=None
         As in `M2mSampler`.
+    categorical_features : array-like of int, bool or str, or None, default=None
+        As in `M2mSampler`.
     batch_size, device, n_jobs, random_state, verbose
         As in `M2mSampler`.
 
@@ -240,6 +242,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         confidence_test="probability",
         noise="uniform",
         n_seeds_per_class=None,
+        categorical_features=None,
         batch_size="auto",
         device=None,
         n_jobs=None,
@@ -275,6 +278,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         self.confidence_test = confidence_test
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
+        self.categorical_features = categorical_features
         self.batch_size = batch_size
         self.device = device
         self.n_jobs = n_jobs

@@ -40,6 +40,7 @@ TRANSLATION_CONSTRAINTS: dict[str, list] = {
     "rest": [StrOptions({"auto"}), "boolean"],
     "confidence_test": [StrOptions({"probability", "loss"})],
     "n_seeds_per_class": [None, Interval(Integral, 1, None, closed="left")],
+    "categorical_features": [None, "array-like"],
 }
 
 TRANSLATION_PRESETS: dict[str, dict[str, Any]] = {
@@ -175,6 +176,11 @@ class M2mSampler(BaseSynthesisSampler):
         Kind of noise; "reference" bounds it per channel over a whole block, as the published code.
     n_seeds_per_class : int or None, default=None
         Only this many fixed samples of a class may be seeds; with ``seeds="distribution"``.
+    categorical_features : array-like of int, bool or str, or None, default=None
+        Positions, mask or names of columns that hold codes of categories. They never move: with
+        ``seeds="near"`` a synthetic row has the categories of the near sample of its own class,
+        else those of its seed. Columns of whole numbers and truth values are known by their type
+        and rounded.
     batch_size : int or "auto", default="auto"
         Rows made in one pass. Memory grows with it; the rows do not depend on it.
     device : str, torch.device or None, default=None
@@ -272,6 +278,7 @@ class M2mSampler(BaseSynthesisSampler):
         insert="synthetic",
         noise="uniform",
         n_seeds_per_class=None,
+        categorical_features=None,
         batch_size="auto",
         device=None,
         n_jobs=None,
@@ -298,6 +305,7 @@ class M2mSampler(BaseSynthesisSampler):
         self.insert = insert
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
+        self.categorical_features = categorical_features
         self.batch_size = batch_size
         self.device = device
         self.n_jobs = n_jobs

@@ -132,6 +132,10 @@ def begin_online(
     settings = own._settings(pool.class_counts.cpu().numpy())
     aux = own._aux(pool.aux_x, settings)
     pool = pool._replace(aux_x=None if aux is None else open_for_training(aux, pool))
+    columns = own._categorical(pool.x.row_shape)
+    if columns is not None:
+        columns = torch.from_numpy(columns).to(pool.y.device)
+        pool = pool._replace(space=pool.space._replace(categorical=columns))
     g = _guide(own, pool, classes, settings, f=f, seed=seed, raw=raw)
     own.f = f
     method = own._synthesizer(settings, pool, g)

@@ -84,6 +84,7 @@ class Space(NamedTuple):
     upper: Tensor
     integer: Tensor | None = None  # bool, broadcasts to a row: columns that hold whole numbers
     keep_zeros: bool = False  # move only where the seed or its anchor is not zero (sparse rows)
+    categorical: Tensor | None = None  # bool, broadcasts to a row: columns that never move
 
     @classmethod
     def pixels(cls, *, dtype: torch.dtype = torch.float32, device=None) -> Space:

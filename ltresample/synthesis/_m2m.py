@@ -171,18 +171,27 @@ class M2m:
 def starting_points(
     pool: Pool, draw: M2mDraw, rows: Tensor, *, from_aux: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Take the seeds of `rows`, add the noise, and say which coordinates may move."""
+    """Take the seeds of `rows`, add the noise, and say which coordinates may move.
+
+    Categories are those of the near row of the target class, where there is one, so that they are
+    categories of that class; else those of the seed.
+    """
+    space = pool.space
     source = pool.aux_x if from_aux else pool.x
     x = source.take(draw.seeds.index[rows])
-    noise = draw.noise[rows] * pool.space.scale
-    if not pool.space.keep_zeros:
-        return x, pool.space.project(x + noise), None
+    noise = draw.noise[rows] * space.scale
+    if not space.keep_zeros and space.categorical is None:
+        return x, space.project(x + noise), None
     anchor = draw.seeds.anchor[rows]
     near = pool.x.take(anchor.clamp(min=0))
-    movable = ((x != 0) | ((near != 0) & (anchor >= 0).view(-1, *([1] * (x.dim() - 1))))).to(
-        x.dtype
-    )
-    return x, pool.space.project(x + noise * movable), movable
+    known = (anchor >= 0).view(-1, *([1] * (x.dim() - 1)))
+    movable = (x != 0) | ((near != 0) & known) if space.keep_zeros else torch.ones_like(x).bool()
+    start = x
+    if space.categorical is not None:
+        movable = movable & ~space.categorical
+        start = torch.where(space.categorical & known, near, x)
+    movable = movable.to(x.dtype)
+    return x, space.project(start + noise * movable), movable
 
 
 def gathered(m: int, rows: Tensor, x: Tensor, end) -> Candidates:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from skorch.hf import AccelerateMixin
@@ -119,6 +118,11 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
             self.optimizer_ = self.accelerator.prepare(self.optimizer_)
         self._wrapped_with_accelerator = True
         return self
+
+    def _initialize_callbacks(self) -> DistributedRebalancingClassifier:
+        if self.callbacks__print_log__sink == "auto" and self.verbose < 2:
+            self.callbacks__print_log__sink = print  # others are written to at any `verbose`
+        return super()._initialize_callbacks()
 
     # ------------------------------------------------------------------ processes
 

@@ -351,4 +351,4 @@ def test_real_files(monkeypatch, fetch, total, last):
     assert data.X_train.shape == (total, 3, 32, 32)
     assert data.class_counts[-1] == last
     assert data.X_test.shape == (10000, 3, 32, 32)
-    assert len(np.unique(data.X_train.reshape(total, -1), axis=0)) > 0.99 * total
+    assert len({image.tobytes() for image in data.X_train}) > 0.99 * total

@@ -89,6 +89,15 @@ def test_random_layers_draw_their_own_in_each_process():
     assert seeds[0] == Seed(0).child("forward", "train", 2)
 
 
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_the_table_of_epochs_is_printed_where_it_is_asked_for(verbose, capsys):
+    accelerate = pytest.importorskip("accelerate")
+    settings = {"max_epochs": 1, "verbose": verbose, "random_state": 0}
+    net = DistributedRebalancingClassifier(accelerator=accelerate.Accelerator(cpu=True), **settings)
+    net.fit(np.eye(4, dtype="float32"), [0, 1, 0, 1])
+    assert ("train_loss" in capsys.readouterr().out) == (verbose == 2)
+
+
 def test_one_process_is_the_classifier():
     accelerate = pytest.importorskip("accelerate")
     rng = np.random.default_rng(0)

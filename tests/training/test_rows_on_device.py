@@ -60,7 +60,9 @@ def test_other_dense_rows_are_held_in_the_networks_type(kind, tmp_path):
     np.testing.assert_array_equal(rows.take(torch.arange(6)), x.astype("f4"))
 
 
-@pytest.mark.parametrize("resampler", [None, M2mSampler(g="f", min_confidence=0.2, count_decay=0.9)])
+@pytest.mark.parametrize(
+    "resampler", [None, M2mSampler(g="f", min_confidence=0.2, count_decay=0.9)]
+)
 def test_training_does_not_depend_on_where_rows_are_kept(resampler):
     net = DeferredRebalancingClassifier(
         resampler=resampler,
