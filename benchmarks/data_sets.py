@@ -123,10 +123,77 @@ def _block_means(images: np.ndarray, size: int) -> np.ndarray:
     return np.rint(blocks.mean(axis=(3, 5), dtype=np.float32)).astype(np.uint8)
 
 
-DATA_SETS = {
-    maker.__name__: f"{__name__}:{maker.__name__}"
-    for maker in (digits, reuters36, cifar10_lt, cifar100_lt)
-}
+def celeba5(folder: Path | None) -> TrainTest:
+    """Load CelebA-5 as 32 x 32 bytes; its validation images are not used."""
+    from ltresample.datasets import load_celeba5
+
+    return _read(load_celeba5(_given(folder, "celeba5")))
+
+
+def sun397(folder: Path | None) -> TrainTest:
+    """Load SUN397 as 32 x 32 bytes; its validation images are not used."""
+    from ltresample.datasets import load_sun397
+
+    return _read(load_sun397(_given(folder, "sun397")))
+
+
+def imagenet_lt(folder: Path | None, *, size: int = 128) -> TrainTest:
+    """Load ImageNet-LT as bytes of `size` x `size`, all in memory: 5.7 GB for 128 pixels."""
+    from ltresample.datasets import load_imagenet_lt
+
+    return _read(load_imagenet_lt(_given(folder, "imagenet_lt"), resize=size, crop=size))
+
+
+def places_lt(folder: Path | None, *, size: int = 128) -> TrainTest:
+    """Load Places-LT as bytes of `size` x `size`, all in memory."""
+    from ltresample.datasets import load_places_lt
+
+    return _read(load_places_lt(_given(folder, "places_lt"), resize=size, crop=size))
+
+
+def inaturalist2018(folder: Path | None, *, size: int = 128) -> TrainTest:
+    """Load iNaturalist 2018 as bytes of `size` x `size`, all in memory: 21 GB for 128 pixels."""
+    from ltresample.datasets import load_inaturalist2018
+
+    return _read(load_inaturalist2018(_given(folder, "inaturalist2018"), resize=size, crop=size))
+
+
+def twitter_pos(folder: Path | None, *, embeddings: str, window: int = 1) -> TrainTest:
+    """Load the words of tweets as vectors; `embeddings` is a file in the folder."""
+    from ltresample.datasets import load_twitter_pos
+
+    folder = _given(folder, "twitter_pos")
+    data = load_twitter_pos(folder, folder / embeddings, window=window)
+    return TrainTest(data.X_train, data.y_train, data.X_test, data.y_test)
+
+
+def _given(folder: Path | None, name: str) -> Path:
+    if folder is None:
+        raise ValueError(
+            f"Data set {name!r} is read from files that cannot be downloaded. Got no folder. Pass "
+            "--data FOLDER."
+        )
+    return folder
+
+
+def _read(data: Any) -> TrainTest:
+    """Read all images of the training and test lists."""
+    return TrainTest(*data.train.arrays(), *data.test.arrays())
+
+
+_MAKERS = (
+    digits,
+    reuters36,
+    cifar10_lt,
+    cifar100_lt,
+    celeba5,
+    sun397,
+    imagenet_lt,
+    places_lt,
+    inaturalist2018,
+    twitter_pos,
+)
+DATA_SETS = {maker.__name__: f"{__name__}:{maker.__name__}" for maker in _MAKERS}
 
 
 def load(spec: dict[str, Any], folder: Path | None) -> TrainTest:

@@ -41,9 +41,10 @@ def straightforward(g: nn.Module, f: nn.Module, x: Tensor, y: Tensor, n_steps: i
     g.eval()
     f.eval()
     generator = torch.Generator().manual_seed(0)
-    wanted = torch.rand(len(y), generator=generator) >= COUNTS[y] / COUNTS.max()
-    larger = (COUNTS[y][None] > COUNTS[y][:, None]).float() + 1e-9
-    seeds = torch.multinomial(larger, 1, generator=generator)[:, 0]
+    counts = COUNTS[y.cpu()]
+    wanted = (torch.rand(len(y), generator=generator) >= counts / COUNTS.max()).to(y.device)
+    larger = (counts[None] > counts[:, None]).float() + 1e-9
+    seeds = torch.multinomial(larger, 1, generator=generator)[:, 0].to(y.device)
     made, source = x[seeds].clone(), y[seeds]
     for _ in range(n_steps):
         made.requires_grad_()

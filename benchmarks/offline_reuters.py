@@ -1,91 +1,166 @@
 """Reuters-36, offline: samplers in front of a linear model, beside the cheap rivals.
 
-    python -m benchmarks.offline_reuters --path FOLDER [--encoding log1p] [--seeds 5]
+    python -m benchmarks.offline_reuters --path FOLDER [--encoding tfidf] [--vocabulary all]
 
 FOLDER holds r52-train.txt and r52-test.txt. Prints bACC and GM on the test documents (mean and
-standard deviation over seeds), the acceptance rate, and the seconds that the sampler took.
+standard deviation over seeds), the acceptance rate, and the seconds that the sampler took. With
+``--folds 5`` the test documents are left alone: scores are those of a cross-validation within the
+training documents, to choose settings by.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import LinearSVC
 
 from ltresample import DistributionMatchingOversampler, LongTailReport, M2mSampler
+from ltresample.class_counts import PartialFill
 from ltresample.datasets import fetch_reuters36
+from ltresample.over_sampling import ResampledClassifier
 from ltresample.prior_correction import PriorCorrectedClassifier
 
-
-def samplers(seed: int) -> dict:
-    """Give a sampler, or None, for each row of the table."""
-    return {
-        "none": None,
-        "none, prior-corrected": None,
-        "class_weight": None,
-        "RandomOverSampler": RandomOverSampler(random_state=seed),
-        "SMOTE": SMOTE(random_state=seed, k_neighbors=3),
-        "M2m": M2mSampler(random_state=seed),
-        "DM": DistributionMatchingOversampler(random_state=seed),
-    }
+SAMPLERS = {
+    "RandomOverSampler": RandomOverSampler,
+    "SMOTE": lambda **own: SMOTE(k_neighbors=2, **own),
+    "M2m": M2mSampler,
+    "DM": DistributionMatchingOversampler,
+}
 
 
-def classifier(name: str):
-    """Give the linear model of a row."""
-    weight = "balanced" if name == "class_weight" else None
-    model = LogisticRegression(max_iter=300, class_weight=weight)
-    return PriorCorrectedClassifier(model) if "corrected" in name else model
+def linear(options: argparse.Namespace, weight: str | None) -> Any:
+    """Give the linear model."""
+    if options.model == "svc":
+        return LinearSVC(C=options.C, class_weight=weight)
+    return LogisticRegression(C=options.C, max_iter=300, class_weight=weight)
 
 
-def run(name: str, sampler, data) -> dict:
-    """Sample, fit and score once."""
+def rows(options: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """Give an estimator for each row of the table; `--fill` and its correction are in the name."""
+    plain = linear(options, None)
+    made = {"none": plain, "class_weight": linear(options, "balanced")}
+    if options.model == "lr":
+        made["none, corrected"] = PriorCorrectedClassifier(plain)
+    for name, make in SAMPLERS.items():
+        if options.fill == 1:
+            sampler = make(random_state=seed)
+            made[name] = ResampledClassifier(sampler, plain)
+            continue
+        sampler = make(random_state=seed, sampling_strategy=PartialFill(options.fill))
+        if options.model == "lr":
+            corrected = ResampledClassifier(sampler, plain, prior_correction=True)
+            made[f"{name} {options.fill:g}, corrected"] = corrected
+        weighted = ResampledClassifier(sampler, linear(options, "balanced"))
+        made[f"{name} {options.fill:g}, class_weight"] = weighted
+    return made
+
+
+def scored(model: Any, train: tuple, test: tuple) -> dict[str, Any]:
+    """Fit and score once."""
     began = time.perf_counter()
-    X, y = data.X_train, data.y_train
-    if sampler is not None:
-        X, y = sampler.fit_resample(X, y)
-    sampled = time.perf_counter() - began
-    model = classifier(name).fit(X, y)
-    report = LongTailReport.from_estimator(model, data.X_test, data.y_test, y_train=data.y_train)
-    rates = list(getattr(sampler, "acceptance_rate_", {}).values())
-    scores = report.to_dict()
+    model = model.fit(*train)
+    seconds = time.perf_counter() - began
+    report = LongTailReport.from_estimator(model, *test, y_train=train[1]).to_dict()
+    rates = list(getattr(getattr(model, "sampler_", None), "acceptance_rate_", {}).values())
     return {
-        "bacc": 100 * scores["balanced_accuracy"],
-        "gm_floored": 100 * scores["geometric_mean_floored"],
-        "seconds": sampled,
+        "bacc": 100 * report["balanced_accuracy"],
+        "gm_floored": 100 * report["geometric_mean_floored"],
+        "seconds": seconds,
         "accepted": float(np.median(rates)) if rates else np.nan,
     }
 
 
-def main() -> None:
-    """Print the table."""
+def crossed(model: Any, X: Any, y: np.ndarray, n_folds: int, seed: int) -> dict[str, Any]:
+    """Score by cross-validation within the training documents, out-of-fold answers pooled."""
+    answers = np.empty_like(y)
+    began = time.perf_counter()
+    for train, test in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(X, y):
+        answers[test] = model.fit(X[train], y[train]).predict(X[test])
+    report = LongTailReport.from_predictions(
+        y, answers, class_counts=np.unique(y, return_counts=True)[1]
+    ).to_dict()
+    return {
+        "bacc": 100 * report["balanced_accuracy"],
+        "gm_floored": 100 * report["geometric_mean_floored"],
+        "seconds": (time.perf_counter() - began) / n_folds,
+        "accepted": np.nan,
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--path", help="folder of the two files; default: download")
-    parser.add_argument("--encoding", default="log1p")
+    parser.add_argument("--encoding", default="log1p", help="binary, count, log1p or tfidf")
+    parser.add_argument("--vocabulary", default="1000", help="number of columns, or all")
+    parser.add_argument("--model", default="lr", choices=["lr", "svc"])
+    parser.add_argument("--C", type=float, default=1.0, help="of the linear model")
+    parser.add_argument("--fill", type=float, default=1.0, help="share of what classes lack")
     parser.add_argument("--seeds", type=int, default=5)
-    arguments = parser.parse_args()
-    data = fetch_reuters36(path=arguments.path, encoding=arguments.encoding)
+    parser.add_argument("--folds", type=int, default=0, help="0: the test documents")
+    parser.add_argument("--only", nargs="+", default=[], help="rows whose names begin so")
+    parser.add_argument("--out", type=Path, help="append a JSON line per row and seed")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table."""
+    options = arguments()
+    words = None if options.vocabulary == "all" else int(options.vocabulary)
+    data = fetch_reuters36(path=options.path, encoding=options.encoding, vocabulary_size=words)
     counts = np.unique(data.y_train, return_counts=True)[1]
     print(
-        f"{arguments.encoding}: {len(counts)} classes, {len(data.y_train)} / {len(data.y_test)} "
-        f"documents, largest {counts.max()}, smallest {counts.min()}"
+        f"{options.encoding}, {data.X_train.shape[1]} columns, {options.model} C={options.C:g}, "
+        f"{'test documents' if not options.folds else f'{options.folds} folds of training'}: "
+        f"{len(counts)} classes, {len(data.y_train)} / {len(data.y_test)} documents, largest "
+        f"{counts.max()}, smallest {counts.min()}"
     )
-    print(f"{'':24}{'bACC':>14}{'GM (floor .1)':>16}{'accepted':>10}{'sampling s':>12}")
-    for name in samplers(0):
-        n_seeds = arguments.seeds if samplers(0)[name] is not None else 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # convergence of the linear model
-            runs = [run(name, samplers(seed)[name], data) for seed in range(n_seeds)]
-        mean = {key: np.mean([r[key] for r in runs]) for key in runs[0]}
-        spread = {key: np.std([r[key] for r in runs], ddof=n_seeds > 1) for key in runs[0]}
-        print(
-            f"{name:24}{mean['bacc']:8.1f} ± {spread['bacc']:3.1f}{mean['gm_floored']:10.1f} ± "
-            f"{spread['gm_floored']:3.1f}{mean['accepted']:10.2f}{mean['seconds']:12.1f}",
-            flush=True,
-        )
+    print(f"{'':32}{'bACC':>14}{'GM (floor .1)':>16}{'accepted':>10}{'seconds':>9}")
+    for name in rows(options, 0):
+        if options.only and not name.startswith(tuple(options.only)):
+            continue
+        drawn = name.split()[0] in SAMPLERS or options.folds
+        results = [one(options, data, name, seed) for seed in range(options.seeds if drawn else 1)]
+        show(name, results)
+
+
+def one(options: argparse.Namespace, data: Any, name: str, seed: int) -> dict[str, Any]:
+    """Make one result, and append it to the file."""
+    model = rows(options, seed)[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # convergence of the linear model
+        if options.folds:
+            result = crossed(model, data.X_train, data.y_train, options.folds, seed)
+        else:
+            train, test = (data.X_train, data.y_train), (data.X_test, data.y_test)
+            result = scored(model, train, test)
+    if options.out:
+        spec = {k: v for k, v in vars(options).items() if k not in ("path", "out", "only", "seeds")}
+        accepted = None if np.isnan(result["accepted"]) else result["accepted"]
+        line = {**spec, "row": name, "seed": seed, **result, "accepted": accepted}
+        with options.out.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    return result
+
+
+def show(name: str, results: list[dict[str, Any]]) -> None:
+    """Print a line."""
+    mean = {key: np.mean([r[key] for r in results]) for key in results[0]}
+    spread = {key: np.std([r[key] for r in results], ddof=len(results) > 1) for key in results[0]}
+    print(
+        f"{name:32}{mean['bacc']:8.1f} ± {spread['bacc']:3.1f}{mean['gm_floored']:10.1f} ± "
+        f"{spread['gm_floored']:3.1f}{mean['accepted']:10.2f}{mean['seconds']:9.1f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def record(task: Task) -> dict[str, Any]:
         "versions": versions(),
         **commit(),
         "source_sha256": source_hash(),
-        "machine": machine(),
+        "machine": machine(1),
     }
 
 

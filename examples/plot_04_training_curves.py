@@ -110,7 +110,9 @@ for seed in range(3):
 
 print(f"{'':12}{'bACC':>12}{'many':>8}{'medium':>8}{'few':>8}{'synthetic':>12}")
 for name, nets in runs.items():
-    scores = [100 * balanced_accuracy_score(labels, net.predict(rows)) for net, rows, labels in nets]
+    scores = [
+        100 * balanced_accuracy_score(labels, net.predict(rows)) for net, rows, labels in nets
+    ]
     history = [net.history[-1] for net, *_ in nets]
     groups = "".join(f"{np.mean([h[g] for h in history]):8.1f}" for g in ("many", "medium", "few"))
     share = np.mean([h.get("share_synthesized", 0) for h in history])

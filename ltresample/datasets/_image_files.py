@@ -130,10 +130,11 @@ class ImageFiles(Dataset):
     def _check_files(self) -> None:
         missing = [name for name in self.names if not (self.root / name).is_file()]
         if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise FileNotFoundError(
                 f"{len(missing)} of {len(self.names)} images are missing in {self.root}. "
-                f"Got no {', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}. Pass the "
-                "folder that the names start from, or check_files=False to read what is there."
+                f"Got no {', '.join(missing[:3])}{more}. Pass the folder that the names start "
+                "from, or check_files=False to read what is there."
             )
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from imblearn.over_sampling.base import BaseOverSampler
+from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from tqdm.auto import tqdm
@@ -169,7 +170,8 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         synthesizer = self._synthesizer(settings, pool, g)
         out = data.container
         out.open(data.values, self._n_new(wanted, settings))
-        filled = self._fill(synthesizer, pool, wanted, seed, settings, f, write=out.write)
+        write = _within_range(out.write, data, pool)
+        filled = self._fill(synthesizer, pool, wanted, seed, settings, f, write=write)
         X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
         self.settings_ = settings
         self._report(data, filled, wanted, settings, from_aux=aux is not None)
@@ -339,6 +341,19 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         }
         n_made = sum(made.values())
         _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
+
+
+def _within_range(write: Any, data: Data, pool: Pool) -> Any:
+    """Undo the rounding of single precision where it leaves the observed range of a column."""
+    values = data.values
+    if values.ndim > 2 or values.dtype != np.float64 or pool.space.scale.dtype == torch.float64:
+        return write
+    bounds = [
+        part.toarray().ravel() if sparse.issparse(part) else part
+        for part in (values.min(axis=0), values.max(axis=0))
+    ]
+    lower, upper = (torch.from_numpy(part) for part in bounds)
+    return lambda at, rows: write(at, torch.clamp(rows.cpu().double(), lower, upper))
 
 
 def _is_auto(value: Any) -> bool:

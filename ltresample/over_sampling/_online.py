@@ -19,6 +19,7 @@ from ltresample.over_sampling._open_set_rows import open_for_training
 from ltresample.synthesis import (
     ArrayRows,
     Batch,
+    Candidates,
     Classifier,
     DistributionSeeds,
     Pool,
@@ -41,6 +42,7 @@ class OnlineSampler:
     g_: Any
     settings_: dict[str, Any]
     balanced = True  # slots are those of a batch in which classes are alike
+    divide = None  # (m, make) -> Candidates, where several processes share the rows of a batch
 
     def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
         """Replace slots of a mini-batch by synthetic rows of the same class."""
@@ -53,15 +55,16 @@ class OnlineSampler:
         method = self.synthesizer
         if self.allowed is not None:
             method = replace(method, seeding=replace(method.seeding, allowed=self.allowed[index]))
-        return rewrite_batch(_Thinned(method, self.share), pool, seed, f=self.f)
+        return rewrite_batch(_Thinned(method, self.share, self.divide), pool, seed, f=self.f)
 
 
 class _Thinned:
     """A synthesizer that leaves some of the requested slots to their real rows."""
 
-    def __init__(self, synthesizer: Synthesizer, share: float):
+    def __init__(self, synthesizer: Synthesizer, share: float, divide: Any = None):
         self.synthesizer = synthesizer
         self.share = share
+        self.divide = divide
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.synthesizer, name)
@@ -73,6 +76,17 @@ class _Thinned:
             return slots
         u = torch.rand(len(slots), generator=seed.child("share").torch())
         return slots[(u < self.share).to(slots.device)]
+
+    def synthesize(self, pool: Pool, state: Any, draws: list[Any], f: Any = None) -> Candidates:
+        """Make the rows of a batch; in several processes a part each, where rows can be made apart."""
+        method = self.synthesizer
+        if self.divide is None or not getattr(method, "rows_apart", False):
+            return method.synthesize(pool, state, draws, f)
+        (draw,) = draws
+        return self.divide(
+            len(draw.y_target),
+            lambda rows: method.synthesize(pool, state, [draw.part(rows)], f),
+        )
 
 
 @dataclass(frozen=True)

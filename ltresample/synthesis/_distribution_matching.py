@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -107,6 +107,7 @@ class DistributionMatching(M2m):
     penalty: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     n_real: int = 64
     n_calibration: int = 128
+    rows_apart: ClassVar[bool] = False  # the distance joins them
 
     def prepare(self, pool: Pool, targets: list[int]) -> Any:
         """Compute what the seeds need, and list the real rows of each class."""

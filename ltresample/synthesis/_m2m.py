@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -39,6 +39,12 @@ class M2mDraw(NamedTuple):
     noise: Tensor  # (m, *row_shape) in units of the space
     step_size: Tensor  # (m,)
     uniform: Tensor  # (m,) of the Bernoulli test
+
+    def part(self, rows: Tensor) -> M2mDraw:
+        """Give the draw of some rows."""
+        seeds = SeedDraw(*(column[rows] for column in self.seeds))
+        own = {name: getattr(self, name)[rows] for name in self._fields[2:]}
+        return M2mDraw(self.y_target[rows], seeds, **own)
 
     @classmethod
     def joined(cls, draws: list[M2mDraw]) -> M2mDraw:
@@ -91,6 +97,7 @@ class M2m:
     loss_test: bool = False
     insert_seed: bool = False
     block_size: int = 64
+    rows_apart: ClassVar[bool] = True  # rows that are drawn together can be made apart
 
     def prepare(self, pool: Pool, targets: list[int]) -> Any:
         """Compute what the seeds need."""

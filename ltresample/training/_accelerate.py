@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, distributed, nn
 
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
+from ltresample.synthesis import Candidates
 from ltresample.training._classifier import DeferredRebalancingClassifier
 from ltresample.training._device import place_of
 
@@ -48,11 +49,13 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
 
     Notes
     -----
-    *What is divided.* The forward and backward pass of training and validation. Synthesis is not:
-    each process makes the whole batch from the same child seed, since a batch depends on all of its
-    rows (seeds are drawn from it, transport plans and distances join its rows). That is exact and
-    costs no communication, but takes as long as in one process; where synthesis is most of a step, as
-    with M2m, processes are better used for several seeds. Prediction runs in each process alone.
+    *What is divided.* The forward and backward pass of training and validation, and M2m's steps: all
+    processes make the same draw from the whole batch and the same child seed, each moves every n-th
+    row of it, and the rows are exchanged. Other synthesis is not divided: transport plans, and the
+    distances of distribution matching, join the rows of a batch, so that each process makes the whole
+    batch. That is exact and costs no communication, but takes as long as in one process; for
+    distribution matching, processes are better used for several seeds. Prediction runs in each process
+    alone.
 
     *What is equal.* Batches, labels, random choices and losses are those of one process; logits and
     gradients differ by rounding. Two things depend on the number of processes: dropout, whose
@@ -155,6 +158,9 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
     def _begin(self, train, X_aux):
         self._initialize_accelerator()  # the network of an earlier fit was unwrapped
         super()._begin(train, X_aux)
+        online = None if self._run.synthesis is None else self._run.synthesis.online
+        if self._n_processes > 1 and hasattr(online, "divide"):
+            online.divide = self._made_in_parts
 
     @contextmanager
     def _divided(self) -> Iterator[None]:
@@ -201,15 +207,24 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
 
     def _gathered(self, part: Tensor, slices: list[slice]) -> Tensor:
         """Put the rows of all processes together; gradients flow to those of this one."""
-        rank, sizes = self.accelerator.process_index, [s.stop - s.start for s in slices]
-        part = part[: sizes[rank]]
-        padded = part.new_zeros((max(sizes), *part.shape[1:]))
-        padded[: len(part)] = part.detach()
-        parts = [torch.empty_like(padded) for _ in slices]
-        distributed.all_gather(parts, padded)
-        rows = [other[:size] for other, size in zip(parts, sizes, strict=True)]
-        rows[rank] = part
-        return torch.cat(rows)
+        sizes = [rows.stop - rows.start for rows in slices]
+        part = part[: sizes[self.accelerator.process_index]]
+        parts = _from_all(part.detach(), sizes)
+        parts[self.accelerator.process_index] = part
+        return torch.cat(parts)
+
+    def _made_in_parts(self, m: int, make: Callable[[Tensor], Candidates]) -> Candidates:
+        """Make every n-th of m synthetic rows in this process, and take the others from all."""
+        n, rank = self._n_processes, self.accelerator.process_index
+        rows = torch.arange(m, device=place_of(self))
+        made, sizes = make(rows[rank::n]), [len(rows[i::n]) for i in range(n)]
+        x = made.x.new_zeros((sizes[rank], *made.x.shape[1:]))
+        x[made.accepted] = made.x
+        parts = [_from_all(part, sizes) for part in (made.accepted.byte(), x, made.confidence)]
+        accepted, x, confidence = (part[0].new_empty((m, *part[0].shape[1:])) for part in parts)
+        for i, (own_accepted, own_x, own_confidence) in enumerate(zip(*parts, strict=True)):
+            accepted[i::n], x[i::n], confidence[i::n] = own_accepted, own_x, own_confidence
+        return Candidates(accepted.bool(), x[accepted.bool()], confidence)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Give the loss of the whole batch; its gradient is this process's part, not a mean."""
@@ -217,6 +232,15 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         if training and self._in_step:  # processes average gradients, which are to be summed
             loss = loss + (self._n_processes - 1) * (loss - loss.detach())
         return loss
+
+
+def _from_all(part: Tensor, sizes: list[int]) -> list[Tensor]:
+    """Give the rows that each process has, of which there are `sizes`."""
+    padded = part.new_zeros((max(sizes), *part.shape[1:]))
+    padded[: len(part)] = part
+    parts = [torch.empty_like(padded) for _ in sizes]
+    distributed.all_gather(parts, padded)
+    return [other[:size] for other, size in zip(parts, sizes, strict=True)]
 
 
 def _same_buffers(module: nn.Module) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.data_sets import data_hash, load, split
+from ltresample.datasets import _cifar
 
 
 @settings(deadline=None)
@@ -53,7 +54,51 @@ def test_the_hash_sees_every_value_and_type():
     assert data_hash(data) == data_hash(data._replace(X_test=data.X_test.copy()))
 
 
+def test_data_sets_from_files_need_a_folder():
+    said = r"^Data set 'sun397' is read from files .* Got no folder\. Pass --data FOLDER\.$"
+    with pytest.raises(ValueError, match=said):
+        load({"name": "sun397"}, None)
+
+
+def test_images_are_read_from_lists(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for kind, names in {"train": "abc", "val": "a", "test": "ab"}.items():
+        lines = []
+        for label, name in enumerate(names):
+            path = tmp_path / kind / f"{name}.png"
+            path.parent.mkdir(exist_ok=True)
+            image.new("RGB", (12, 16), (label, 0, 9)).save(path)
+            lines.append(f"{kind}/{name}.png {label % 2}\n")
+        (tmp_path / f"Places_LT_{kind}.txt").write_text("".join(lines))
+    data = load({"name": "places_lt", "size": 8}, tmp_path)
+    assert data.X_train.shape == (3, 3, 8, 8)
+    assert data.X_train.dtype == np.uint8
+    assert data.X_train[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert data.y_train.tolist() == [0, 1, 0]
+    assert data.X_test.shape == (2, 3, 8, 8)
+
+
 def test_unknown_data_sets_are_named_with_those_that_exist():
-    said = r"^There is no data set 'digit'\. Did you mean 'digits'\? There are: .*digits, package"
+    said = r"^There is no data set 'digit'\. Did you mean 'digits'\? There are: .*, package"
     with pytest.raises(ValueError, match=said):
         load({"name": "digit"}, None)
+
+
+def test_cifar_may_be_cut_and_shrunk(tmp_path, monkeypatch):
+    small = _cifar.CIFAR10._replace(n_train=20, n_test=3)
+    monkeypatch.setattr(_cifar, "CIFAR10", small)
+    rng = np.random.default_rng(0)
+    y, y_test = rng.permutation(np.repeat(np.arange(10), 20)), np.tile(np.arange(10), 3)
+    x = rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "cifar10.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y_test)
+    spec = {"name": "cifar10_lt", "imbalance_factor": 5, "n_max": 10}
+    data = load({**spec, "test_size": 2, "size": 16}, tmp_path)
+    assert np.bincount(data.y_train).tolist() == [10, 8, 6, 5, 4, 4, 3, 2, 2, 2]
+    assert np.bincount(data.y_test).tolist() == [2] * 10
+    assert data.X_train.dtype == data.X_test.dtype == np.uint8
+    assert data.X_test.shape == (20, 3, 16, 16)
+    block = x[1, 4:6, 2:4, 2].astype(float)
+    assert abs(data.X_test[1, 2, 2, 1] - block.mean()) <= 0.5
+    assert load(spec, tmp_path).X_test.shape == (30, 3, 32, 32)
+    with pytest.raises(ValueError, match="size must divide 32. Got size=12."):
+        load({**spec, "size": 12}, tmp_path)

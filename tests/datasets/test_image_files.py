@@ -111,7 +111,9 @@ def test_arrays_need_one_size(tmp_path):
 def test_missing_files_are_counted_and_the_first_are_named(tmp_path):
     names = [f"{i}.png" for i in range(6)]
     write(tmp_path, "1.png", noise(3, 3))
-    said = f"5 of 6 images are missing in {tmp_path}. Got no 0.png, 2.png, 3.png, ... Pass the"
+    said = (
+        f"5 of 6 images are missing in {tmp_path}. Got no 0.png, 2.png, 3.png and 2 more. Pass the"
+    )
     with pytest.raises(FileNotFoundError, match=re.escape(said)):
         ImageFiles(tmp_path, names, [0] * 6)
     files = ImageFiles(tmp_path, names, [0] * 6, check_files=False)

@@ -10,16 +10,29 @@ from sklearn.datasets import load_digits
 from ltresample import make_long_tailed
 from ltresample.losses import InfluenceBalancedLoss, LADELoss
 from ltresample.models import MLP
-from ltresample.over_sampling import M2mSampler, OTMixSampler
+from ltresample.over_sampling import (
+    DistributionMatchingOversampler,
+    M2mSampler,
+    OTMixSampler,
+)
 from ltresample.training import DeferredRebalancingClassifier, DistributedRebalancingClassifier
 
+AFFINITY = np.full((10, 10), 1 / 9) - np.eye(10) / 9
 METHODS = {
     "DRS": {"rebalance": "resample", "rebalance_start": 1},
     "DRW": {"rebalance": "reweight", "rebalance_start": 1, "weighting": "effective"},
     "LADE": {"criterion": LADELoss},
     "IB": {"criterion": InfluenceBalancedLoss, "criterion__alpha": 5.0, "rebalance_start": 1},
-    "M2m": {"resampler": M2mSampler(g="f", min_confidence=0.2, count_decay=0.9), "start": 1},
-    "OTMix": {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
+    "M2m": {"resampler": M2mSampler(min_confidence=0.5, count_decay=0.9), "start": 1},
+    "DM": {
+        "resampler": DistributionMatchingOversampler(min_confidence=0.1, class_test=False),
+        "start": 1,
+    },
+    "CutMix": {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
+    "OTMix": {
+        "resampler": OTMixSampler(class_affinity=AFFINITY, start=0, mix_prob=1.0),
+        "start": 0,
+    },
 }
 
 
@@ -62,6 +75,11 @@ def main() -> None:
     X, y = data()
     accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == 2
+    g = DeferredRebalancingClassifier(
+        **{**settings("DRS"), "rebalance_start": 0, "max_epochs": 15}
+    ).fit(X, y)
+    for method in ("M2m", "DM"):
+        METHODS[method]["resampler"].set_params(g=g.module_)
     for method in sys.argv[1:]:
         one = DeferredRebalancingClassifier(**settings(method)).fit(X, y)
         two = DistributedRebalancingClassifier(**settings(method), accelerator=accelerator)
@@ -69,8 +87,8 @@ def main() -> None:
         made = "share_synthesized"
         if "resampler" in METHODS[method]:
             assert two.history[:, made] == one.history[:, made]
-            assert two.history[-1][made] > 0
-        print(method, "equal")
+            assert two.history[-1][made] > 0, method
+        print(method, "equal", two.history[-1].get(made))
     again = one.set_params(warm_start=True).fit(X, y), two.set_params(warm_start=True).fit(X, y)
     compare(*again, X)
     unseeded = DistributedRebalancingClassifier(max_epochs=1, accelerator=accelerator).fit(X, y)

@@ -1,0 +1,175 @@
+"""Write the tables that stand in the user guide, from the records that are there.
+
+    python -m benchmarks.doc_tables [--records DIR] [--out DIR]
+
+A file is written anew if there are records for it, and left as it is if there are none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.records import read_records
+from benchmarks.report import Results
+from benchmarks.suites import load_suite
+
+__all__ = ["rst_table"]
+
+HERE = Path(__file__).parent
+
+
+def rst_table(rows: Sequence[Sequence[str]]) -> str:
+    """Give a simple table of reStructuredText.
+
+    Parameters
+    ----------
+    rows : list of list of str
+        The first is the header.
+
+    Returns
+    -------
+    str
+        The table, lines joined.
+
+    Examples
+    --------
+    >>> print(rst_table([["way", "bACC"], ["plain", "70.1"]]))
+    ===== ====
+    way   bACC
+    ===== ====
+    plain 70.1
+    ===== ====
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = " ".join("=" * width for width in widths)
+    lines = [
+        " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
+
+
+def spread(values: Sequence[float]) -> str:
+    """Give per cent, mean ± standard deviation."""
+    if len(values) == 0:
+        return "\\-"
+    mean = f"{100 * np.mean(values):.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {100 * np.std(values, ddof=1):.1f}"
+
+
+def suite_table(
+    records: Path, name: str, metric: str = "balanced_accuracy", variants: Sequence[str] = ()
+) -> str:
+    """Give a suite's means after the last epoch: rows by variants."""
+    suite = load_suite(name)
+    results = Results(suite, read_records(records / f"{name}.jsonl")[0])
+    variants = variants or suite.variants
+    cells: dict[str, dict[str, str]] = {}
+    for run in suite.runs:
+        if (run.variant, run.row) in results.of:
+            told = spread(results.scores(run, "last", metric))
+            cells.setdefault(run.row, {})[run.variant] = told
+    if not cells:
+        return ""
+    body = [[row, *(own.get(v, "\\-") for v in variants)] for row, own in cells.items()]
+    n = max(len(own) for own in results.of.values())
+    header = ["method", *(["bACC"] if len(variants) == 1 else variants)]
+    note = (
+        f"Per cent, mean ± standard deviation over {n} seeds; ``python -m benchmarks.run {name}``:"
+    )
+    return f"{note}\n\n{rst_table([header, *body])}"
+
+
+def pair_counts(records: Path) -> str:
+    """Give the rank correlations of pairs with confusions."""
+    found = _lines(records / "otmix_pairs.jsonl")
+    if not found:
+        return ""
+    rows = [["pairs", "mean", "each seed"]]
+    for name in found[0]["rank_correlation"]:
+        values = [record["rank_correlation"][name] for record in found]
+        each = ", ".join(f"{value:.2f}" for value in values)
+        rows.append([name, f"{np.mean(values):.2f}", each])
+    note = f"""Spearman's rank correlation of the counts with confusions of held-out rows, over the
+pairs of different classes, {len(found)} seeds; ``python -m benchmarks.otmix_pairs``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def on_tables(records: Path) -> str:
+    """Give means over tables of SAFA beside its rivals."""
+    found = _lines(records / "safa_tables.jsonl")
+    if not found:
+        return ""
+    keys = {"LR": "LR", "LR corrected": "LR prior-corrected"}
+    keys |= {"HGB": "HGB", "HGB corrected": "HGB prior-corrected"}
+    rows = [["before the classifier", "accepted", "seconds", *keys]]
+    for name in found[0]["scores"]:
+        scores = [record["scores"].get(name, {}) for record in found]
+        cells = [_middle(scores, "accepted"), _middle(scores, "seconds")]
+        cells += [_mean(scores, key) for key in keys.values()]
+        rows.append([name, *cells])
+    most = max(record["n"] for record in found)
+    note = f"""{len(found)} tables, at most {most} rows of each, five folds; balanced accuracy in
+per cent, mean over tables; acceptance and seconds: medians; "corrected" divides a classifier's
+output by the class shares that it was trained on.
+``python -m benchmarks.safa_tables FOLDER --rows {most}``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Read records that are no runs of a suite."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _values(scores: Sequence[dict[str, Any]], key: str) -> list[float]:
+    return [score[key] for score in scores if key in score]
+
+
+def _middle(scores: Sequence[dict[str, Any]], key: str) -> str:
+    values = _values(scores, key)
+    return f"{np.nanmedian(values):.2f}" if values else "\\-"
+
+
+def _mean(scores: Sequence[dict[str, Any]], key: str) -> str:
+    values = _values(scores, key)
+    return f"{100 * np.mean(values):.1f}" if values else "\\-"
+
+
+def _suite(name: str, **options: Any) -> Callable[[Path], str]:
+    return lambda records: suite_table(records, name, **options)
+
+
+FILES: dict[str, Callable[[Path], str]] = {
+    "otmix_pairs.inc": pair_counts,
+    "otmix_digits.inc": _suite("digits_mixing"),
+    "safa_digits.inc": _suite("digits_safa"),
+    "safa_losses.inc": _suite("digits_safa_ablation"),
+    "safa_tables.inc": on_tables,
+    "open_set_labels.inc": _suite("digits_label_distribution"),
+    "open_set_digits.inc": _suite("digits_open_set"),
+}
+
+
+def main() -> None:
+    """Write the files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--records", type=Path, default=HERE / "records")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "doc" / "user_guide")
+    arguments = parser.parse_args()
+    for name, table in FILES.items():
+        text = table(arguments.records)
+        if text:
+            (arguments.out / name).write_text(text + "\n", encoding="utf-8")
+        print(f"{'wrote' if text else 'no records for'} {arguments.out / name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Tables of the user guide are what the records say."""
+
+import json
+
+import pytest
+
+from benchmarks import doc_tables
+
+
+def test_means_over_tables(tmp_path):
+    scores = [{"LR": 0.5, "HGB": 0.25, "seconds": 1.0}, {"LR": 0.75, "HGB": 0.75, "seconds": 3.0}]
+    lines = [
+        {"table": str(i), "n": 90 + i, "d": 2, "scores": {"none": score, "SMOTE": {}}}
+        for i, score in enumerate(scores)
+    ]
+    (tmp_path / "safa_tables.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = doc_tables.on_tables(tmp_path)
+    assert text.startswith("2 tables, at most 91 rows")
+    cells = next(line for line in text.splitlines() if line.startswith("none")).split()
+    assert cells == ["none", "\\-", "2.00", "62.5", "\\-", "50.0", "\\-"]
+    assert "SMOTE" in text
+
+
+def test_rank_correlations(tmp_path):
+    lines = [{"rank_correlation": {"OTMix": rho, "CMO": 0.0}} for rho in (0.5, 0.75)]
+    (tmp_path / "otmix_pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = doc_tables.pair_counts(tmp_path)
+    assert next(line for line in text.splitlines() if line.startswith("OTMix")).split() == [
+        "OTMix",
+        "0.62",
+        "0.50,",
+        "0.75",
+    ]
+
+
+def test_a_suites_means_are_those_of_its_last_epoch(tmp_path, monkeypatch):
+    from benchmarks.suites import load_suite
+
+    suite = load_suite("digits_safa")
+    lines = [
+        {"key": f"{seed}", "variant": "default", "row": "CE", "seed": seed, "spec": run.spec}
+        | {"last": {"scores": {"balanced_accuracy": score}}}
+        for run in suite.runs[:1]
+        for seed, score in enumerate((0.5, 0.7))
+    ]
+    (tmp_path / "digits_safa.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = doc_tables.suite_table(tmp_path, "digits_safa")
+    assert "over 2 seeds" in text
+    assert "CE     60.0 ± 14.1" in text
+
+
+@pytest.mark.parametrize("name", sorted(doc_tables.FILES))
+def test_no_records_no_table(tmp_path, name):
+    assert doc_tables.FILES[name](tmp_path) == ""
+
+
+def test_all_tables_have_the_columns_of_their_rule():
+    lines = doc_tables.rst_table([["a", "bb"], ["ccc", "d"]]).splitlines()
+    assert lines == ["=== ==", "a   bb", "=== ==", "ccc d", "=== =="]

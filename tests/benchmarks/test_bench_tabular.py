@@ -1,0 +1,135 @@
+"""The suite on tables: records resume, scores are pooled, ranks are Demsar's."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import friedmanchisquare
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+
+from benchmarks import tabular
+from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
+from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold
+
+FAST = {"LR": CLASSIFIERS["LR"], "kNN": CLASSIFIERS["kNN"]}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tabular, "CLASSIFIERS", FAST)
+    for i, weights in enumerate([[0.7], [0.6, 0.2]]):
+        n_classes = len(weights) + 1
+        X, y = make_classification(
+            n_samples=120, n_informative=4, n_classes=n_classes, weights=weights, random_state=i
+        )
+        X[3, 1] = np.nan
+        X[:, 0] = np.rint(X[:, 0])
+        np.savez(tmp_path / f"table{i}.npz", X=X, y=y)
+    return tmp_path
+
+
+def run(folder, *options):
+    common = ["--records", str(folder), "--tables", str(folder), "--jobs", "1", "--repeats", "1"]
+    tabular.main([str(folder), *common, *options])
+    lines = (folder / "tabular.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_resumes_and_writes_tables(folder):
+    first = run(folder, "--only", "none", "ROS", "class_weight", "threshold")
+    assert len(first) == 2 * 4
+    again = run(folder, "--only", "none", "ROS", "class_weight", "threshold", "SMOTENC")
+    assert again[: len(first)] == first
+    assert len(again) == 2 * 5
+    text = (folder / "tabular.md").read_text()
+    assert "none, corrected" in text
+    assert "2 tables" in text
+    with (folder / "tabular.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    row = {(r["classifier"], r["score"], r["row"]): r for r in rows}
+    values = [r["scores"]["LR"]["plain"]["bacc"] for r in again if r["row"] == "ROS"]
+    assert float(row["LR", "bacc", "ROS"]["mean"]) == pytest.approx(np.mean(values), abs=1e-5)
+    assert row["LR", "bacc", "threshold"]["tables"] == "1", "two classes only"
+    assert ("kNN", "bacc", "class_weight") not in row, "kNN takes no weights"
+    for metric in ("bacc", "gm", "ap"):
+        assert (folder / f"tabular_{metric}.png").stat().st_size > 1000
+
+
+def test_correction_is_of_the_same_fit(folder):
+    table = tabular.read_table(str(folder / "table0.npz"), 1000)
+    scores = tabular.run_row(table, ROWS["none"], 0)["scores"]["LR"]
+    folds = tabular.StratifiedKFold(5, shuffle=True, random_state=0).split(table.X, table.y)
+    answers = np.empty((2, len(table.y)))
+    for train, test in folds:
+        prepare = tabular.make_pipeline(tabular.SimpleImputer(), tabular.StandardScaler())
+        X = prepare.fit(table.X[train]).transform(table.X)
+        p = LogisticRegression(max_iter=500).fit(X[train], table.y[train]).predict_proba(X[test])
+        share = np.bincount(table.y[train]) / len(train)
+        answers[:, test] = p.argmax(1), (p / share).argmax(1)
+    for output, answer in zip(("plain", "corrected"), answers, strict=True):
+        assert scores[output]["bacc"] == pytest.approx(balanced_accuracy_score(table.y, answer))
+
+
+def test_a_sampler_that_refuses_is_counted(folder):
+    table = tabular.read_table(str(folder / "table0.npz"), 1000)
+
+    def refuse(fold):
+        class Refusing:
+            def fit_resample(self, X, y):
+                raise ValueError("no")
+
+        return Refusing()
+
+    result = tabular.run_row(table, tabular.Row(refuse), 0)
+    assert result["n_failed"] == 5
+    plain = tabular.run_row(table, ROWS["none"], 0)
+    assert result["scores"]["LR"]["plain"] == plain["scores"]["LR"]["plain"]
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.sampler is not None])
+def test_samplers_of_the_rows_balance(name):
+    X, y = make_classification(n_samples=150, n_informative=4, weights=[0.8], random_state=0)
+    X[:, 0] = np.rint(X[:, 0])
+    fold = Fold(X, y, 0)
+    sampler = ROWS[name].sampler(fold)
+    _, y_res = sampler.fit_resample(X, y)
+    counts = np.bincount(y_res)
+    assert counts.max() == np.bincount(y).max()
+    assert counts.min() > np.bincount(y).min()
+
+
+def test_critical_difference_is_that_of_the_paper():
+    """Demsar 2006, Section 3.2.2: four methods on 14 data sets; Table 5 for q."""
+    assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
+    assert critical_difference(2, 6) == pytest.approx(1.960 * np.sqrt(6 / 36), abs=1e-3)
+
+
+def test_ranks():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(40, 3)) + [0.0, 0.0, 2.0]
+    ranking = rank(scores, ["a", "b", "c"])
+    assert ranking.mean_ranks.sum() == pytest.approx(6)
+    assert ranking.friedman_p == pytest.approx(friedmanchisquare(*scores.T).pvalue)
+    assert ranking.ahead("c", "a")
+    assert not ranking.ahead("a", "c")
+    turned = rank(scores, ["a", "b", "c"], smaller_is_better=True)
+    np.testing.assert_allclose(ranking.mean_ranks + turned.mean_ranks, 4)
+    pair = compare(scores[:, 2], scores[:, 0])
+    assert pair.wins + pair.ties + pair.losses == 40
+    assert pair.p < 0.01
+
+
+def test_bars_join_what_does_not_differ():
+    import matplotlib.pyplot as plt
+
+    scores = np.tile([0.1, 0.2, 0.3], (50, 1))
+    scores[:25, :2] = scores[:25, 1::-1]
+    _, ax = plt.subplots()
+    draw_ranking(rank(scores, ["a", "b", "c"]), ax, title="x")
+    bars = [line.get_xdata() for line in ax.get_lines() if line.get_linewidth() == 3]
+    assert len(bars) == 1
+    np.testing.assert_allclose(bars[0], [2.47, 2.53])
+    plt.close("all")
