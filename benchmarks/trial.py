@@ -21,7 +21,7 @@ from benchmarks.records import run_key
 from benchmarks.suites import Task
 from ltresample.metrics import LongTailReport
 
-__all__ = ["Parts", "run_trial"]
+__all__ = ["Parts", "offline_sampler", "run_trial"]
 
 ARRAYS = ("labels", "class_counts", "n_test", "recall")
 HISTORY = {
@@ -116,24 +116,8 @@ def run_trial(task: Task) -> dict[str, Any]:
 
 def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
     """Train as the spec says, and score."""
-    spec, seed = task.spec, task.seed
-    clock, monitor = Clock(), None
-
-    def guide(name: str, path: str) -> Any:
-        child = _child(seed, f"guide{path}")
-        made = _guide_of(spec["guides"][name], child, parts, hashed, device=task.device)
-        clock.add("guides", made.seconds, made.cpu_seconds)
-        return copy.deepcopy(made.fitted)
-
-    def made(settings: dict[str, Any], name: str) -> Any:
-        return build(
-            settings,
-            guide=guide,
-            seed=lambda path: _child(seed, name + path),
-            train=parts.X_train,
-            folder=task.folder,
-        )
-
+    spec, clock, monitor = task.spec, Clock(), None
+    made = _maker(task, parts, hashed, clock)
     X, y, sampler = parts.X_train, parts.y_train, None
     if "sampler" in spec:
         sampler = _placed(made(spec["sampler"], "sampler"), task.device)
@@ -153,6 +137,56 @@ def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
         **_scores(classifier, monitor, parts),
         **_synthesis(classifier, sampler),
     }
+
+
+def _maker(
+    task: Task, parts: Parts, hashed: str, clock: Clock
+) -> Callable[[dict[str, Any], str], Any]:
+    """Give a function that builds what a part of the spec, of some name, stands for."""
+
+    def guide(name: str, path: str) -> Any:
+        child = _child(task.seed, f"guide{path}")
+        made = _guide_of(task.spec["guides"][name], child, parts, hashed, device=task.device)
+        clock.add("guides", made.seconds, made.cpu_seconds)
+        return copy.deepcopy(made.fitted)
+
+    def made(settings: dict[str, Any], name: str) -> Any:
+        return build(
+            settings,
+            guide=guide,
+            seed=lambda path: _child(task.seed, name + path),
+            train=parts.X_train,
+            folder=task.folder,
+        )
+
+    return made
+
+
+def offline_sampler(task: Task) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Make the sampler that a row has in training, for use before training.
+
+    Parameters
+    ----------
+    task : Task
+        The run.
+
+    Returns
+    -------
+    sampler : object
+        The sampler, with the guide of the run.
+    X : ndarray of shape (n, ...), float32
+        The training part; bytes are scaled to [0, 1].
+    y : ndarray of shape (n,)
+        Labels.
+    """
+    data = load(task.spec["data"], task.folder)
+    hashed = hash_of(task.spec["data"], task.folder)
+    parts = Parts.of(data, task.spec["validation"], task.seed)
+    made = _maker(task, parts, hashed, Clock())
+    sampler = made(task.spec["classifier"]["resampler"], "classifier.resampler")
+    X = parts.X_train
+    X = X.astype(np.float32) / 255 if X.dtype == np.uint8 else X.astype(np.float32)
+    return sampler, X, parts.y_train
 
 
 def _child(seed: int, path: str) -> int:

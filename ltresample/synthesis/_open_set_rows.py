@@ -17,7 +17,7 @@ from ltresample.synthesis._base import ArrayRows, Rows
 
 __all__ = ["DatasetRows", "RowStream", "check_random_access", "open_set_rows"]
 
-_PAGES_READ = 64 << 10  # bytes that one row in a random place brings into memory
+_PAGES_READ = 2 << 20  # most bytes that one row in a random place brings in: a huge page
 _KEPT = 64 << 20  # bytes of a memory map that may stay there
 _LOOK = 1024  # rows that are looked at where a look at all of them would read a whole file
 
@@ -148,12 +148,15 @@ class _MappedRows(ArrayRows):
 
     def take(self, index: Tensor) -> Tensor:
         """Give the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
-        rows = super().take(index)
-        self._n_read += len(index) * max(_PAGES_READ, self.x[:1].nbytes)
-        if self._n_read > _KEPT:
-            drop_mapped_pages(self.x)
-            self._n_read = 0
-        return rows
+        bytes_each = _PAGES_READ + self.x[:1].nbytes
+        parts = []
+        for part in index.split(max(1, _KEPT // bytes_each)):
+            parts.append(super().take(part))
+            self._n_read += len(part) * bytes_each
+            if self._n_read > _KEPT // 2:
+                drop_mapped_pages(self.x)
+                self._n_read = 0
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class _SubsetRows:
