@@ -2,7 +2,7 @@
 
     python -m benchmarks.doc_tables [--records DIR] [--out DIR]
 
-A file is written anew if there are records for it, and left as it is if there are none.
+A file is written anew if there are records for it, of a suite all; else it is left as it is.
 """
 
 from __future__ import annotations
@@ -63,23 +63,22 @@ def spread(values: Sequence[float]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {100 * np.std(values, ddof=1):.1f}"
 
 
-def suite_table(
-    records: Path, name: str, metric: str = "balanced_accuracy", variants: Sequence[str] = ()
-) -> str:
-    """Give a suite's means after the last epoch: rows by variants."""
+def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
+    """Give a suite's mean bACC after the last epoch, rows by variants, once all of it was run."""
     suite = load_suite(name)
     results = Results(suite, read_records(records / f"{name}.jsonl")[0])
-    variants = variants or suite.variants
+    if len(results.used) < suite.n_seeds * len(suite.runs) and not partial:
+        return ""
     cells: dict[str, dict[str, str]] = {}
     for run in suite.runs:
         if (run.variant, run.row) in results.of:
-            told = spread(results.scores(run, "last", metric))
+            told = spread(results.scores(run, "last", "balanced_accuracy"))
             cells.setdefault(run.row, {})[run.variant] = told
     if not cells:
         return ""
-    body = [[row, *(own.get(v, "\\-") for v in variants)] for row, own in cells.items()]
+    body = [[row, *(own.get(v, "\\-") for v in suite.variants)] for row, own in cells.items()]
     n = max(len(own) for own in results.of.values())
-    header = ["method", *(["bACC"] if len(variants) == 1 else variants)]
+    header = ["method", *(["bACC"] if len(suite.variants) == 1 else suite.variants)]
     note = (
         f"Per cent, mean ± standard deviation over {n} seeds; ``python -m benchmarks.run {name}``:"
     )
@@ -115,9 +114,11 @@ def on_tables(records: Path) -> str:
         cells += [_mean(scores, key) for key in keys.values()]
         rows.append([name, *cells])
     most = max(record["n"] for record in found)
-    note = f"""{len(found)} tables, at most {most} rows of each, five folds; balanced accuracy in
-per cent, mean over tables; acceptance and seconds: medians; "corrected" divides a classifier's
-output by the class shares that it was trained on.
+    n_binary = sum(record["table"].startswith("binary") for record in found)
+    kinds = f"{n_binary} binary, {len(found) - n_binary} multi-class"
+    note = f"""{len(found)} tables ({kinds}), at most {most} rows of each, five folds; balanced
+accuracy in per cent, mean over tables; acceptance and seconds: medians; "corrected" divides a
+classifier's output by the class shares that it was trained on.
 ``python -m benchmarks.safa_tables FOLDER --rows {most}``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
@@ -143,8 +144,8 @@ def _mean(scores: Sequence[dict[str, Any]], key: str) -> str:
     return f"{100 * np.mean(values):.1f}" if values else "\\-"
 
 
-def _suite(name: str, **options: Any) -> Callable[[Path], str]:
-    return lambda records: suite_table(records, name, **options)
+def _suite(name: str) -> Callable[[Path], str]:
+    return lambda records: suite_table(records, name)
 
 
 FILES: dict[str, Callable[[Path], str]] = {

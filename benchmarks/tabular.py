@@ -220,12 +220,13 @@ def missing_tasks(options: argparse.Namespace, done: set[str]) -> list[Task]:
     """List what is to do, repeat by repeat and table by table."""
     names = options.only or list(ROWS)
     paths = sorted(options.folder.glob("*.npz"))[options.first :: options.every]
+    models = {name: repr(make()) for name, make in CLASSIFIERS.items()}
     hashes = {path: read_table(str(path), options.rows).hash for path in paths}
     tasks = []
     for repeat in range(options.repeats):
         for path in paths:
             for name in names:
-                spec = {"row": name, "rows": options.rows, "folds": N_FOLDS}
+                spec = {"row": name, "rows": options.rows, "folds": N_FOLDS, "models": models}
                 key = run_key(spec, repeat, hashes[path])
                 if key not in done:
                     tasks.append(Task(str(path), name, repeat, options.rows, key))

@@ -15,12 +15,15 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 from ltresample import DistributionMatchingOversampler, M2mSampler, OTMixSampler, SAFASampler
+from ltresample.class_counts import PartialFill
 
 __all__ = ["CLASSIFIERS", "ROWS", "Fold", "Row"]
 
 CLASSIFIERS: dict[str, Callable[[], BaseEstimator]] = {
     "LR": lambda: LogisticRegression(max_iter=500),
-    "MLP": lambda: MLPClassifier((64,), max_iter=100, random_state=0),
+    # at scikit-learn's learning rate of .001, 100 epochs of a small table are too few, and resampled
+    # data, which are larger, would be ahead for that reason alone
+    "MLP": lambda: MLPClassifier((64,), max_iter=100, learning_rate_init=0.01, random_state=0),
     "HGB": lambda: HistGradientBoostingClassifier(max_iter=50, random_state=0),
     "kNN": lambda: KNeighborsClassifier(),
 }
@@ -89,6 +92,20 @@ ROWS: dict[str, Row] = {
     "duplicates": _ours(M2mSampler, synthetic_share=0.0),
     "M2m": _ours(M2mSampler),
     "DM": _ours(DistributionMatchingOversampler),
-    "OTMix": _ours(OTMixSampler),
+    "SMOTE .3": Row(
+        lambda fold: SMOTE(
+            sampling_strategy=PartialFill(0.3), k_neighbors=_neighbors(fold), random_state=fold.seed
+        ),
+        corrected=True,
+    ),
+    "duplicates .3": Row(
+        lambda fold: RandomOverSampler(sampling_strategy=PartialFill(0.3), random_state=fold.seed),
+        corrected=True,
+    ),
+    "M2m .3": _ours(M2mSampler, sampling_strategy=PartialFill(0.3), corrected=True),
+    "DM .3": _ours(
+        DistributionMatchingOversampler, sampling_strategy=PartialFill(0.3), corrected=True
+    ),
+    "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part
     "SAFA": _ours(SAFASampler),
 }

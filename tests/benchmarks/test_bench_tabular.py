@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from benchmarks import tabular
 from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
 from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold
+from ltresample.class_counts import PartialFill
 
 FAST = {"LR": CLASSIFIERS["LR"], "kNN": CLASSIFIERS["kNN"]}
 
@@ -99,6 +100,8 @@ def test_samplers_of_the_rows_balance(name):
     counts = np.bincount(y_res)
     assert counts.max() == np.bincount(y).max()
     assert counts.min() > np.bincount(y).min()
+    if ROWS[name].corrected:
+        assert counts.min() == PartialFill(0.3)(y)[1]
 
 
 def test_critical_difference_is_that_of_the_paper():
