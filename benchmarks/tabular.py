@@ -35,6 +35,7 @@ from benchmarks.tabular_report import write_report
 from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold, Row
 from ltresample.datasets import load_table
 from ltresample.metrics import calibration_error, geometric_mean
+from ltresample.over_sampling import to_weighted_pairs
 
 __all__ = ["main"]
 
@@ -131,6 +132,8 @@ def resampled(row: Row, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray 
         fact["seconds"] = time.perf_counter() - began
         weight = getattr(sampler, "sample_weight_", None)
         weight = None if weight is None or (weight == 1).all() else weight
+        if getattr(sampler, "labels", "hard") == "soft" and hasattr(sampler, "soft_targets_"):
+            X, y, weight = to_weighted_pairs(X, sampler.soft_targets_, np.unique(y))
         rates = getattr(sampler, "acceptance_rate_", {})
         if rates:
             fact["accepted"] = float(np.mean(list(rates.values())))

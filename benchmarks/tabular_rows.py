@@ -103,6 +103,12 @@ ROWS: dict[str, Row] = {
         corrected=True,
     ),
     "M2m .3": _ours(M2mSampler, sampling_strategy=PartialFill(0.3), corrected=True),
+    "M2m .3, soft labels": _ours(
+        M2mSampler, sampling_strategy=PartialFill(0.3), labels="soft", corrected=True
+    ),
+    "M2m .1, soft labels": _ours(
+        M2mSampler, sampling_strategy=PartialFill(0.1), labels="soft", corrected=True
+    ),
     "DM .3": _ours(
         DistributionMatchingOversampler, sampling_strategy=PartialFill(0.3), corrected=True
     ),

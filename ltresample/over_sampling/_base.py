@@ -26,6 +26,7 @@ from ltresample._validation import LongTailWarning
 from ltresample.over_sampling._containers import take_labels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
 from ltresample.over_sampling._guides import as_classifier, default_device, fitted
+from ltresample.over_sampling._mixed_labels import translated_targets
 from ltresample.over_sampling._mixed_rows import categorical_mask
 from ltresample.over_sampling._online import begin_online
 from ltresample.synthesis import (
@@ -335,6 +336,9 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         asked = {k: round(settings["synthetic_share"] * m) for k, m in wanted.items()}
         label = dict(enumerate(data.classes.tolist()))
         made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
+        vars(self).pop("soft_targets_", None)
+        if getattr(self, "labels", "hard") == "soft":
+            self.soft_targets_ = translated_targets(filled, data.y, len(data.classes))
         self.acceptance_rate_ = {label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]}
         self.shortfall_ = {
             label[k]: asked[k] - int(filled.synthetic[filled.y == k].sum()) for k in asked

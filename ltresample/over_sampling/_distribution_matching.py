@@ -128,6 +128,8 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         As in `M2mSampler`.
     categorical_features : array-like of int, bool or str, or None, default=None
         As in `M2mSampler`.
+    labels : {"hard", "soft"}, default="hard"
+        As in `M2mSampler`; rows that start from open-set samples have hard labels.
     batch_size, device, n_jobs, random_state, verbose
         As in `M2mSampler`.
 
@@ -135,6 +137,8 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
     ----------
     sampling_strategy_, settings_, g_, is_synthetic_, provenance_, acceptance_rate_, shortfall_
         As in `M2mSampler`. With `X_aux`, `seed_index` of synthetic rows is a row of it.
+    soft_targets_ : ndarray of shape (n_samples_new, n_classes)
+        As in `M2mSampler`.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray
@@ -243,6 +247,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         noise="uniform",
         n_seeds_per_class=None,
         categorical_features=None,
+        labels="hard",
         batch_size="auto",
         device=None,
         n_jobs=None,
@@ -279,6 +284,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
         self.categorical_features = categorical_features
+        self.labels = labels
         self.batch_size = batch_size
         self.device = device
         self.n_jobs = n_jobs

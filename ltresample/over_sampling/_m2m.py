@@ -41,6 +41,7 @@ TRANSLATION_CONSTRAINTS: dict[str, list] = {
     "confidence_test": [StrOptions({"probability", "loss"})],
     "n_seeds_per_class": [None, Interval(Integral, 1, None, closed="left")],
     "categorical_features": [None, "array-like"],
+    "labels": [StrOptions({"hard", "soft"})],
 }
 
 TRANSLATION_PRESETS: dict[str, dict[str, Any]] = {
@@ -181,6 +182,11 @@ class M2mSampler(BaseSynthesisSampler):
         ``seeds="near"`` a synthetic row has the categories of the near sample of its own class,
         else those of its seed. Columns of whole numbers and truth values are known by their type
         and rounded.
+    labels : {"hard", "soft"}, default="hard"
+        "soft": in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
+        of the class that it started from with 1 - p. This hands on what g knows (distillation),
+        beside where the rows lie. The labels that `fit_resample` returns stay hard;
+        `ResampledClassifier` uses the soft ones. In training labels are hard.
     batch_size : int or "auto", default="auto"
         Rows made in one pass. Memory grows with it; the rows do not depend on it.
     device : str, torch.device or None, default=None
@@ -211,6 +217,8 @@ class M2mSampler(BaseSynthesisSampler):
         Class label to accepted / tried synthetic rows.
     shortfall_ : dict
         Class label to synthetic rows that duplicates replaced.
+    soft_targets_ : ndarray of shape (n_samples_new, n_classes)
+        Labels as shares of classes; with ``labels="soft"`` only.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray
@@ -279,6 +287,7 @@ class M2mSampler(BaseSynthesisSampler):
         noise="uniform",
         n_seeds_per_class=None,
         categorical_features=None,
+        labels="hard",
         batch_size="auto",
         device=None,
         n_jobs=None,
@@ -306,6 +315,7 @@ class M2mSampler(BaseSynthesisSampler):
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
         self.categorical_features = categorical_features
+        self.labels = labels
         self.batch_size = batch_size
         self.device = device
         self.n_jobs = n_jobs

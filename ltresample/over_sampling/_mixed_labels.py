@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ltresample.synthesis import Filled
 
-__all__ = ["first_rows", "paired", "soft_targets", "twins"]
+__all__ = ["first_rows", "paired", "soft_targets", "translated_targets", "twins"]
 
 
 def twins(wanted: dict[int, int], share: float) -> Tensor:
@@ -44,6 +44,21 @@ def soft_targets(filled: Filled, lam: Tensor, y: Tensor, n_classes: int) -> np.n
     # the background of a duplicate has no share, whatever class is read for it
     targets.index_put_((rows[len(y) :], y[filled.partner]), lam, accumulate=True)
     return targets.numpy()
+
+
+def translated_targets(filled: Filled, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Give labels (n + n_new, K): of a synthetic row p_g of its class, the rest of its source's.
+
+    Rows that start from open-set samples, which are of no class, keep their whole label.
+    """
+    own = filled.synthetic & (filled.source >= 0)
+    share = torch.where(own, filled.confidence.clamp(0, 1), 1.0).numpy()
+    targets = np.zeros((len(y) + len(share), n_classes))
+    targets[np.arange(len(y)), y] = 1
+    new = len(y) + np.arange(len(share))
+    targets[new, filled.y.numpy()] = share
+    np.add.at(targets, (new, filled.source.clamp(min=0).numpy()), 1 - share)
+    return targets
 
 
 def first_rows(filled: Filled, n: int) -> Filled:
