@@ -14,7 +14,7 @@ __all__ = ["CosineHead", "LinearHead", "make_head"]
 
 
 class LinearHead(nn.Linear):
-    """Linear classifier on features: ``logit_c = w_c . h + b_c``.
+    """Linear classifier on features: ``logit_c = <w_c, h> + b_c``.
 
     Parameters
     ----------
