@@ -21,8 +21,6 @@ exclude_patterns = ["_build", "auto_examples/**/*.ipynb"]
 html_theme = "alabaster"
 html_theme_options = {"description": "Samplers for long-tailed data", "fixed_sidebar": True}
 autosummary_generate = True
-# not those of PyTorch and skorch, whose docstrings have marks of their own
-autodoc_default_options = {"inherited-members": "Module, NeuralNet, NeuralNetClassifier, ClassifierMixin"}
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 templates_path = ["_templates"]
