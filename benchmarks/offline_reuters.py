@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from ltresample.prior_correction import PriorCorrectedClassifier
 
 SAMPLERS = {
     "RandomOverSampler": RandomOverSampler,
-    "SMOTE": lambda **own: SMOTE(k_neighbors=2, **own),
+    "SMOTE": SMOTE,
     "M2m": M2mSampler,
     "DM": DistributionMatchingOversampler,
 }
@@ -50,7 +51,9 @@ def rows(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     made = {"none": plain, "class_weight": linear(options, "balanced")}
     if options.model == "lr":
         made["none, corrected"] = PriorCorrectedClassifier(plain)
-    for name, make in SAMPLERS.items():
+    neighbors = 2 if options.folds else 3  # the smallest class has four documents
+    samplers = {**SAMPLERS, "SMOTE": partial(SMOTE, k_neighbors=neighbors)}
+    for name, make in samplers.items():
         if options.fill == 1:
             sampler = make(random_state=seed)
             made[name] = ResampledClassifier(sampler, plain)
