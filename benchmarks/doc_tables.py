@@ -77,7 +77,8 @@ def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
     if not cells:
         return ""
     body = [[row, *(own.get(v, "\\-") for v in suite.variants)] for row, own in cells.items()]
-    n = max(len(own) for own in results.of.values())
+    counts = sorted({len(own) for own in results.of.values()})
+    n = " to ".join(map(str, {counts[0]: 0, counts[-1]: 0}))
     header = ["method", *(["bACC"] if len(suite.variants) == 1 else suite.variants)]
     note = (
         f"Per cent, mean ± standard deviation over {n} seeds; ``python -m benchmarks.run {name}``:"
@@ -144,8 +145,8 @@ def _mean(scores: Sequence[dict[str, Any]], key: str) -> str:
     return f"{100 * np.mean(values):.1f}" if values else "\\-"
 
 
-def _suite(name: str) -> Callable[[Path], str]:
-    return lambda records: suite_table(records, name)
+def _suite(name: str, *, partial: bool = False) -> Callable[[Path], str]:
+    return lambda records: suite_table(records, name, partial=partial)
 
 
 FILES: dict[str, Callable[[Path], str]] = {
@@ -156,6 +157,8 @@ FILES: dict[str, Callable[[Path], str]] = {
     "safa_tables.inc": on_tables,
     "open_set_labels.inc": _suite("digits_label_distribution"),
     "open_set_digits.inc": _suite("digits_open_set"),
+    "reuters.inc": _suite("reuters"),
+    "cifar10_lt_cpu.inc": _suite("cifar10_lt_cpu", partial=True),
 }
 
 

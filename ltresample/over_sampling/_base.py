@@ -336,9 +336,10 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         asked = {k: round(settings["synthetic_share"] * m) for k, m in wanted.items()}
         label = dict(enumerate(data.classes.tolist()))
         made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
-        vars(self).pop("soft_targets_", None)
-        if getattr(self, "labels", "hard") == "soft":
-            self.soft_targets_ = translated_targets(filled, data.y, len(data.classes))
+        if hasattr(self, "labels"):
+            vars(self).pop("soft_targets_", None)  # of an earlier call, with other labels
+            if self.labels == "soft":
+                self.soft_targets_ = translated_targets(filled, data.y, len(data.classes))
         self.acceptance_rate_ = {label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]}
         self.shortfall_ = {
             label[k]: asked[k] - int(filled.synthetic[filled.y == k].sum()) for k in asked

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -55,7 +56,7 @@ def test_what_has_no_gradient_is_refused_by_name():
     forest = RandomForestClassifier(n_estimators=2).fit(X, y)
     with pytest.raises(TypeError, match="without gradients that could be used"):
         differentiable(forest)
-    step = make_pipeline(PolynomialFeatures(), LINEAR).fit(X, y)
+    step = make_pipeline(PolynomialFeatures(), clone(LINEAR)).fit(X, y)
     with pytest.raises(TypeError, match="step that cannot be differentiated.*PolynomialFeatures"):
         differentiable(step)
     hinge = SGDClassifier(loss="hinge").fit(X, y)
