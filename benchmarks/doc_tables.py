@@ -124,6 +124,37 @@ classifier's output by the class shares that it was trained on.
     return f"{note}\n\n{rst_table(rows)}"
 
 
+def suite_of_tables(records: Path) -> str:
+    """Give means over tables of samplers and rivals, for four classifiers."""
+    found = _lines(records / "tabular.jsonl")
+    by_table: dict[str, dict[str, dict]] = {}
+    for record in found:
+        by_table.setdefault(record["table"], {})[record["row"]] = record["scores"]
+    names = list(dict.fromkeys(record["row"] for record in found))
+    whole = [own for own in by_table.values() if len(own) == len(names)]
+    if not whole:
+        return ""
+    models = ["LR", "MLP", "HGB", "kNN"]
+    rows = [["method", *models, "HGB, average precision"]]
+    for name in names:
+        for form, added in (("plain", ""), ("corrected", ", corrected")):
+            cells = [_score(whole, name, model, form, "bacc") for model in models]
+            if any(cell != "\\-" for cell in cells):
+                last = _score(whole, name, "HGB", form, "ap")
+                rows.append([name + added, *cells, last])
+    note = f"""Balanced accuracy in per cent, mean over {len(whole)} tables of at most
+{max(record["n"] for record in found)} rows, five folds; the last column is average precision;
+"corrected" divides the output by the class shares of the rows that the classifier saw, ".3" fills 30 %
+of what is missing; "duplicates" is M2m in which nothing is accepted.
+``python -m benchmarks.tabular FOLDER --repeats 1``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def _score(whole: list[dict], row: str, model: str, form: str, metric: str) -> str:
+    told = [own[row].get(model, {}).get(form, {}).get(metric) for own in whole]
+    return f"{100 * np.mean(told):.1f}" if None not in told else "\\-"
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Read records that are no runs of a suite."""
     if not path.exists():
@@ -157,6 +188,7 @@ FILES: dict[str, Callable[[Path], str]] = {
     "safa_tables.inc": on_tables,
     "open_set_labels.inc": _suite("digits_label_distribution"),
     "open_set_digits.inc": _suite("digits_open_set"),
+    "tabular.inc": suite_of_tables,
     "reuters.inc": _suite("reuters"),
     "cifar10_lt_cpu.inc": _suite("cifar10_lt_cpu", partial=True),
 }
