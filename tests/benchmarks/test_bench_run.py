@@ -12,7 +12,8 @@ from benchmarks.run import Progress, main
 from benchmarks.suites import Task, load_suite
 from benchmarks.trial import run_trial
 
-FREE = ("seconds", "finished", "source_sha256", "dirty", "commit")  # may differ between two runs
+# what may differ between two runs
+FREE = ("seconds", "cpu_seconds", "finished", "source_sha256", "dirty", "commit")
 
 
 def lines(tmp_path, name="standin"):
