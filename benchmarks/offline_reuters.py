@@ -104,6 +104,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--path", help="folder of the two files; default: download")
     parser.add_argument("--encoding", default="log1p", help="binary, count, log1p or tfidf")
+    parser.add_argument(
+        "--svd", type=int, default=0, help="dimensions of an SVD of the words; 0: none"
+    )
     parser.add_argument("--vocabulary", default="1000", help="number of columns, or all")
     parser.add_argument("--model", default="lr", choices=["lr", "svc"])
     parser.add_argument("--C", type=float, default=1.0, help="of the linear model")

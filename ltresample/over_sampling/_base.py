@@ -56,6 +56,7 @@ PROVENANCE = np.dtype(
 )
 
 RECIPES = {
+    "random_units": GuideRecipe(random_units=True),
     "bagged": GuideRecipe(),
     "erm": GuideRecipe.plain(),
     "drs": GuideRecipe.deferred(),

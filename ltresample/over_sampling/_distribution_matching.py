@@ -102,7 +102,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         As in `M2mSampler`.
     max_rounds : int, default=1
         As in `M2mSampler`.
-    g_recipe : {"bagged", "erm", "drs", "auto"}, default="auto"
+    g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"
         As in `M2mSampler`.
     confusing : {"none", "only", "add"}, default="none"
         Which logit of f is pushed down: the seed's class; the class that k is most often taken for

@@ -55,7 +55,7 @@ TRANSLATION_PRESETS: dict[str, dict[str, Any]] = {
         "seeds": "near",
         "rest": True,
         "synthetic_share": 0.5,
-        "g_recipe": "bagged",
+        "g_recipe": "random_units",
     },
     "paper": {
         "step_size": 0.1,
@@ -163,9 +163,12 @@ class M2mSampler(BaseSynthesisSampler):
         A row stops as soon as it would be accepted.
     max_rounds : int, default=1
         How often a rejected row is drawn anew before a duplicate takes its place.
-    g_recipe : {"bagged", "erm", "drs", "auto"}, default="auto"
-        How g is fitted when it is None: eight networks on class-balanced bootstraps, one network on
-        the data as they are, or one that sees classes alike in the last fifth of training.
+    g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"
+        How g is fitted when it is None. "bagged": eight small networks on class-balanced bootstraps.
+        "random_units": the same, but hidden units are drawn and only the output layers fitted,
+        which takes milliseconds; rows of more than 256 columns, and images, are treated as by
+        "bagged". "erm": one network on the data as they are. "drs": one that sees classes alike in
+        the last fifth of training.
     count_test : bool, default=True
         False leaves the Bernoulli test out ("No-Reject" of [1]_).
     confidence_test : {"probability", "loss"}, default="probability"

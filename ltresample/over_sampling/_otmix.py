@@ -179,9 +179,10 @@ class OTMixSampler(BaseSynthesisSampler):
         Foregrounds and backgrounds that are paired at once, in `fit_resample`.
     synthetic_share : float or "auto", default="auto"
         Share of the new rows that is mixed, in [0, 1]; the others are duplicates.
-    g_recipe : {"auto", "bagged", "erm", "drs"}, default="auto"
-        How g is trained if it is None: on resampled data, on the data as they are, or with classes
-        drawn alike in the last fifth of training.
+    g_recipe : {"auto", "random_units", "bagged", "erm", "drs"}, default="auto"
+        How g is trained if it is None: classes alike ("random_units" and "bagged", as in
+        `M2mSampler`), on the data as they are, or with classes drawn alike in the last fifth of
+        training.
     batch_size : int or "auto", default="auto"
         Rows made in one pass. Memory grows with it; the rows do not depend on it.
     device : str, torch.device or None, default=None

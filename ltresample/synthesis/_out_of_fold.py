@@ -11,7 +11,14 @@ from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.models import MLPEnsemble, initialize, uninitialized
 from ltresample.synthesis._base import Pool, Rows
-from ltresample.synthesis._guide import GuideRecipe, Standardize, fit_guide, train_guide
+from ltresample.synthesis._guide import (
+    GuideRecipe,
+    Standardize,
+    draws_units,
+    fit_guide,
+    train_guide,
+    with_random_units,
+)
 
 __all__ = ["FoldGuides", "confusion_of", "deal_folds", "fit_fold_guides"]
 
@@ -123,13 +130,17 @@ def fit_fold_guides(pool: Pool, seed: Seed, recipe: GuideRecipe, *, n_folds: int
 def _together(pool: Pool, fold: Tensor, seed: Seed, recipe: GuideRecipe, n_folds: int) -> nn.Module:
     """Train an ensemble whose members have weight 0 on the rows of their own fold."""
     n_classes = len(pool.class_counts)
+    seen = (fold != torch.arange(n_folds, device=fold.device)[:, None]).to(
+        pool.space.scale
+    )  # (F, n)
+    if draws_units(pool, recipe):
+        return with_random_units(pool, seen, seed, hidden=recipe.hidden).eval()
     with uninitialized():
         body = MLPEnsemble(n_folds, pool.x.row_shape[0], n_classes, hidden=64)
         network = nn.Sequential(Standardize(pool.space), body)
     initialize(network, seed.child("init").torch())
     network.to(device=pool.space.scale.device, dtype=pool.space.scale.dtype)
-    seen = fold != torch.arange(n_folds, device=fold.device)[:, None]  # (F, n)
-    train_guide(network, pool, seen.to(pool.space.scale.dtype), seed.child("order").torch(), recipe)
+    train_guide(network, pool, seen, seed.child("order").torch(), recipe)
     return network.eval()
 
 

@@ -24,6 +24,8 @@ class CompanionOptimizer:
         With `optimizer_`.
     module : nn.Module
         The companion.
+    max_grad_norm : float or None, default=None
+        Gradients of the companion, all parameters taken together, are shortened to this norm.
 
     Raises
     ------
@@ -32,7 +34,7 @@ class CompanionOptimizer:
         precision under Accelerate).
     """
 
-    def __init__(self, net: Any, module: nn.Module):
+    def __init__(self, net: Any, module: nn.Module, *, max_grad_norm: float | None = None):
         scaler = getattr(getattr(net, "accelerator", None), "scaler", None)
         own = getattr(net, "precision", None) == "float16"
         if scaler is not None or own:
@@ -52,11 +54,14 @@ class CompanionOptimizer:
         known = inspect.signature(kind.__init__).parameters
         settings = {k: v for k, v in self.parent.defaults.items() if k in known}
         self.parameters = list(module.parameters())
+        self.max_grad_norm = max_grad_norm
         self.own = kind(self.parameters, **settings)
         self._hook = self.parent.register_step_post_hook(self._step)
 
     def _step(self, *_: Any) -> None:
         _average(self.parameters)
+        if self.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
         for group in self.own.param_groups:
             group["lr"] = self.parent.param_groups[0]["lr"]
         self.own.step()

@@ -306,6 +306,25 @@ def test_the_companion_steps_with_the_optimizer():
     assert torch.equal(beside.weight, reference.weight)
 
 
+def test_gradients_of_the_companion_are_shortened():
+    main, beside, bounded = nn.Linear(2, 1), nn.Linear(2, 1), nn.Linear(2, 1)
+    bounded.load_state_dict(beside.state_dict())
+    before = torch.cat([p.detach().clone().flatten() for p in beside.parameters()])
+    optimizer = torch.optim.SGD(main.parameters(), lr=0.5)
+    CompanionOptimizer(Net(optimizer), beside)
+    CompanionOptimizer(Net(optimizer), bounded, max_grad_norm=0.1)
+    for module in (beside, bounded):
+        (100 * module(torch.ones(3, 2)).square().mean()).backward()
+    optimizer.step()
+    free, short = (
+        torch.cat([p.detach().flatten() for p in module.parameters()]) - before
+        for module in (beside, bounded)
+    )
+    assert free.norm() > 0.05
+    assert short.norm() == pytest.approx(0.5 * 0.1, rel=1e-4)
+    assert torch.cosine_similarity(free, short, dim=0) == pytest.approx(1, abs=1e-5)
+
+
 def test_wrapped_optimizers_and_what_cannot_be_followed():
     module = nn.Linear(2, 1)
     inner = torch.optim.AdamW(module.parameters(), lr=0.1)

@@ -1,0 +1,138 @@
+"""A guide without gradient descent: random hidden units, and output layers that are a convex fit."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ltresample._random import Seed
+from ltresample.models import MLPEnsemble, uninitialized
+
+__all__ = ["fit_output_layers", "random_ensemble", "random_hidden_units"]
+
+
+def random_hidden_units(ensemble: MLPEnsemble, z: Tensor, weight: Tensor, seed: Seed) -> None:
+    """Draw the first layers: directions at random, each unit bending at a row of the data.
+
+    ``h_u(z) = relu(w_u . (z - z_u))`` with w_u normal of variance 1 / d and z_u a row drawn in
+    proportion to `weight`.
+
+    Parameters
+    ----------
+    ensemble : MLPEnsemble
+        Its first layers are overwritten.
+    z : Tensor of shape (n, d)
+        Rows in standard units.
+    weight : Tensor of shape (n,)
+        At least 0, not all 0.
+    seed : Seed
+        Root of the directions and rows.
+    """
+    n_units, d = ensemble.first.weight.shape
+    direction = torch.randn(n_units, d, generator=seed.child("units").torch()) / math.sqrt(d)
+    bends = torch.multinomial(
+        weight.cpu().double(), n_units, replacement=True, generator=seed.child("bends").torch()
+    )
+    with torch.no_grad():
+        ensemble.first.weight.copy_(direction)
+        ensemble.first.bias.copy_(-(ensemble.first.weight * z[bends.to(z.device)]).sum(1))
+
+
+@torch.no_grad()
+def fit_output_layers(
+    ensemble: MLPEnsemble,
+    z: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    *,
+    ridge: float = 0.1,
+    n_iterations: int = 15,
+) -> None:
+    """Fit the output layers to random hidden units: multinomial logistic regressions.
+
+    Member j minimises ``sum_i v_ji CE(B_j phi_j(z_i), y_i) / n + ridge / 2 |B_j|^2`` with
+    standardised units phi_j and mean weight 1. The Hessian of the loss is nowhere above
+    ``Phi^T V Phi / 2n`` in each output (Boehning 1992), so that one factorisation serves all steps,
+    which are accelerated as Nesterov's.
+
+    Parameters
+    ----------
+    ensemble : MLPEnsemble
+        With hidden units; its output layers are overwritten.
+    z : Tensor of shape (n, d)
+        Rows in standard units.
+    y : Tensor of shape (n,)
+        Class index.
+    weight : Tensor of shape (n_members, n)
+        Weights of the rows for each member; scaled here to mean 1.
+    ridge : float, default=0.1
+        On the weights; the biases are free.
+    n_iterations : int, default=15
+        Steps.
+
+    References
+    ----------
+    D. Boehning, "Multinomial Logistic Regression Algorithm", Ann. Inst. Statist. Math. 44, 1992.
+    """
+    n_classes = ensemble.weight.shape[2]
+    hidden = ensemble.features(z).unflatten(1, (ensemble.n_members, -1)).transpose(0, 1)
+    mean, spread = hidden.mean(1, keepdim=True), hidden.std(1, keepdim=True, correction=0)
+    spread = torch.where(spread > 1e-6, spread, 1.0)  # a unit that never moves adds nothing
+    phi = nn.functional.pad((hidden - mean) / spread, (0, 1), value=1.0)  # (M, n, h + 1)
+    share = weight / weight.sum(1, keepdim=True)  # v / n
+    weighted = (phi * share[..., None]).transpose(1, 2)  # (M, h + 1, n)
+    penalty = torch.full_like(phi[0, 0], ridge)
+    penalty[-1] = 1e-4  # the bias; not 0, as adding to all outputs changes no probability
+    factor = torch.linalg.cholesky(weighted @ phi / 2 + penalty.diag())
+    target = nn.functional.one_hot(y, n_classes).to(z.dtype)
+    old = new = phi.new_zeros(ensemble.n_members, phi.shape[2], n_classes)
+    for step in range(n_iterations):
+        ahead = new + step / (step + 3) * (new - old)
+        gradient = weighted @ ((phi @ ahead).softmax(2) - target) + penalty[:, None] * ahead
+        old, new = new, ahead - torch.cholesky_solve(gradient, factor)
+    output = new[:, :-1] / spread.transpose(1, 2)
+    ensemble.weight.copy_(output)
+    ensemble.bias.copy_(new[:, -1:] - mean @ output)
+
+
+def random_ensemble(
+    z: Tensor, y: Tensor, weight: Tensor, n_classes: int, seed: Seed, *, hidden: int = 64
+) -> MLPEnsemble:
+    """Make an ensemble with random hidden units, and fit its outputs.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, d)
+        Rows in standard units.
+    y : Tensor of shape (n,)
+        Class index.
+    weight : Tensor of shape (n_members, n)
+        Weights of the rows for each member.
+    n_classes : int
+        K.
+    seed : Seed
+        Root of the hidden units.
+    hidden : int, default=64
+        Units of each member.
+
+    Returns
+    -------
+    MLPEnsemble
+        Of rows in standard units.
+
+    Examples
+    --------
+    >>> z = torch.linspace(-2, 2, 50)[:, None]
+    >>> y = (z[:, 0].abs() < 1).long()
+    >>> ensemble = random_ensemble(z, y, torch.ones(8, 50), 2, Seed(0))
+    >>> bool((ensemble(z).softmax(2).mean(0).argmax(1) == y).float().mean() > 0.9)
+    True
+    """
+    with uninitialized():
+        ensemble = MLPEnsemble(len(weight), z.shape[1], n_classes, hidden=hidden)
+    ensemble.to(device=z.device, dtype=z.dtype)
+    random_hidden_units(ensemble, z, weight.sum(0), seed)
+    fit_output_layers(ensemble, z, y, weight)
+    return ensemble
