@@ -94,7 +94,7 @@ def run_row(table: Table, row: Row, repeat: int) -> dict[str, Any]:
             continue
         tests.append(table.y[test])
         for name, make in CLASSIFIERS.items():
-            model = fitted(make(), row, X, y, weight, n_classes)
+            model = fitted(make(), row, X, y, weight, n_classes, fold.seed)
             if model is None:
                 continue
             p = np.asarray(model.predict_proba(X_test), dtype=np.float64)
@@ -144,11 +144,17 @@ def resampled(row: Row, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray 
 
 
 def fitted(
-    model: BaseEstimator, row: Row, X: np.ndarray, y: np.ndarray, weight: Any, n_classes: int
+    model: BaseEstimator,
+    row: Row,
+    X: np.ndarray,
+    y: np.ndarray,
+    weight: Any,
+    n_classes: int,
+    seed: int,
 ) -> BaseEstimator | None:
     """Fit a classifier; None where the row has no meaning for it."""
     if row.wrap is not None:
-        model = row.wrap(model, n_classes)
+        model = row.wrap(model, n_classes, seed)
     takes = model is not None and has_fit_parameter(model, "sample_weight")
     if model is None or (row.weighted and not takes):
         return None

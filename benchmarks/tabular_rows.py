@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 from ltresample import DistributionMatchingOversampler, M2mSampler, OTMixSampler, SAFASampler
 from ltresample.class_counts import PartialFill
+from ltresample.over_sampling import ResampledClassifier
 
 __all__ = ["CLASSIFIERS", "ROWS", "Fold", "Row"]
 
@@ -53,14 +55,43 @@ class Row(NamedTuple):
 
     sampler: Callable[[Fold], Any] | None = None  # None: the data as they are
     weighted: bool = False  # class weights
-    wrap: Callable[[BaseEstimator, int], BaseEstimator | None] | None = None  # (model, n_classes)
+    # (model, number of classes, seed of the fold)
+    wrap: Callable[[BaseEstimator, int, int], BaseEstimator | None] | None = None
     corrected: bool = False  # also with the output divided by the class shares of the training data
 
 
-def _threshold(model: BaseEstimator, n_classes: int) -> BaseEstimator | None:
+def _threshold(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator | None:
     if n_classes != 2:
         return None
     return TunedThresholdClassifierCV(model, scoring="balanced_accuracy", cv=3)
+
+
+def _recipe(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator:
+    return ResampledClassifier(classifier=model, random_state=seed)
+
+
+def _gsmote(fold: Fold) -> Any:
+    from imblearn_extra.gsmote import GeometricSMOTE
+
+    return GeometricSMOTE(k_neighbors=_neighbors(fold), random_state=fold.seed)
+
+
+class SmoteVariant(NamedTuple):
+    """A sampler of the package smote-variants behind imbalanced-learn's method."""
+
+    name: str
+    seed: int
+
+    def fit_resample(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Resample; of more than two classes one against all larger ones, in turn."""
+        import smote_variants
+
+        logging.getLogger("smote_variants").setLevel(logging.ERROR)
+        own = {"random_state": self.seed}
+        if len(np.unique(y)) > 2:
+            many = smote_variants.MulticlassOversampling
+            return many(oversampler=self.name, oversampler_params=own).sample(X, y)
+        return getattr(smote_variants, self.name)(**own).sample(X, y)
 
 
 def _smotenc(fold: Fold) -> Any:
@@ -89,6 +120,10 @@ ROWS: dict[str, Row] = {
     ),
     "ADASYN": Row(lambda fold: ADASYN(n_neighbors=_neighbors(fold), random_state=fold.seed)),
     "SMOTENC": Row(_smotenc),
+    "G-SMOTE": Row(_gsmote),
+    # the first two of the comparison by the authors of smote-variants (Kovacs 2019)
+    "polynom-fit SMOTE": Row(lambda fold: SmoteVariant("polynom_fit_SMOTE_star", fold.seed)),
+    "ProWSyn": Row(lambda fold: SmoteVariant("ProWSyn", fold.seed)),
     "duplicates": _ours(M2mSampler, synthetic_share=0.0),
     "M2m": _ours(M2mSampler),
     "DM": _ours(DistributionMatchingOversampler),
@@ -102,6 +137,7 @@ ROWS: dict[str, Row] = {
         lambda fold: RandomOverSampler(sampling_strategy=PartialFill(0.3), random_state=fold.seed),
         corrected=True,
     ),
+    "ResampledClassifier": Row(wrap=_recipe),
     "M2m .3": _ours(M2mSampler, sampling_strategy=PartialFill(0.3), corrected=True),
     "M2m .3, soft labels": _ours(
         M2mSampler, sampling_strategy=PartialFill(0.3), labels="soft", corrected=True

@@ -25,7 +25,7 @@ SAMPLERS = [
 RESAMPLED = ResampledClassifier(
     OTMixSampler(preset="cmo", random_state=0), LogisticRegression(max_iter=1000)
 )
-ESTIMATORS = [*SAMPLERS, RESAMPLED]
+ESTIMATORS = [*SAMPLERS, RESAMPLED, ResampledClassifier(random_state=0)]
 
 # the checks themselves use data on which little can be accepted, single samples of a class, and
 # containers that warn; what they check is the contract

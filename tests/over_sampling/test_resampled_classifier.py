@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from ltresample import LongTailWarning
@@ -27,6 +28,7 @@ from ltresample.over_sampling import (
     to_weighted_pairs,
 )
 from ltresample.pairing import RandomPairing
+from ltresample.prior_correction import PriorCorrectedClassifier
 
 CMO = OTMixSampler(pairing=RandomPairing(), random_state=0)
 
@@ -319,3 +321,25 @@ def test_prior_correction_needs_probabilities(data):
     tree = ResampledClassifier(CMO, LogisticRegression(), prior_correction=True)
     assert not hasattr(tree, "decision_function")
     assert hasattr(tree, "predict_proba")
+
+
+def test_the_recipe_is_what_it_says(data):
+    X, y = data
+    model = ResampledClassifier(classifier=LogisticRegression(), random_state=3).fit(X, y)
+    sampler = M2mSampler(sampling_strategy=PartialFill(0.3), labels="soft", random_state=3)
+    by_hand = ResampledClassifier(sampler, LogisticRegression(), prior_correction=True).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
+    assert not hasattr(model, "decision_function")
+    assert ResampledClassifier().fit(X, y).classifier_.estimator_.__class__ is LogisticRegression
+
+
+def test_the_recipe_suits_the_classifier(data):
+    X, y = data
+    neighbors = ResampledClassifier(classifier=KNeighborsClassifier(), random_state=0).fit(X, y)
+    assert neighbors.sampler_.labels == "hard"  # it takes no weights
+    assert isinstance(neighbors.classifier_, PriorCorrectedClassifier)
+    machine = ResampledClassifier(classifier=LinearSVC(), random_state=0).fit(X, y)
+    assert machine.sampler_.sampling_strategy == "auto"  # it has no probabilities
+    assert hasattr(machine, "decision_function")
+    plain = ResampledClassifier(RandomOverSampler(random_state=0), LogisticRegression()).fit(X, y)
+    assert isinstance(plain.classifier_, LogisticRegression)
