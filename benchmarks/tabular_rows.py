@@ -127,26 +127,32 @@ ROWS: dict[str, Row] = {
     "duplicates": _ours(M2mSampler, synthetic_share=0.0),
     "M2m": _ours(M2mSampler),
     "DM": _ours(DistributionMatchingOversampler),
-    "SMOTE .3": Row(
+    "ResampledClassifier": Row(wrap=_recipe),
+    # what the recipe is made of: no synthesis, another one, one without soft labels, more of it
+    "duplicates .05": Row(
+        lambda fold: RandomOverSampler(sampling_strategy=PartialFill(0.05), random_state=fold.seed),
+        corrected=True,
+    ),
+    "SMOTE .05": Row(
         lambda fold: SMOTE(
-            sampling_strategy=PartialFill(0.3), k_neighbors=_neighbors(fold), random_state=fold.seed
+            sampling_strategy=PartialFill(0.05),
+            k_neighbors=_neighbors(fold),
+            random_state=fold.seed,
         ),
         corrected=True,
     ),
-    "duplicates .3": Row(
-        lambda fold: RandomOverSampler(sampling_strategy=PartialFill(0.3), random_state=fold.seed),
+    "M2m .05": _ours(
+        M2mSampler, sampling_strategy=PartialFill(0.05), synthetic_share=1.0, corrected=True
+    ),
+    "DM .05, soft labels": _ours(
+        DistributionMatchingOversampler,
+        sampling_strategy=PartialFill(0.05),
+        synthetic_share=1.0,
+        labels="soft",
         corrected=True,
     ),
-    "ResampledClassifier": Row(wrap=_recipe),
-    "M2m .3": _ours(M2mSampler, sampling_strategy=PartialFill(0.3), corrected=True),
     "M2m .3, soft labels": _ours(
         M2mSampler, sampling_strategy=PartialFill(0.3), labels="soft", corrected=True
-    ),
-    "M2m .1, soft labels": _ours(
-        M2mSampler, sampling_strategy=PartialFill(0.1), labels="soft", corrected=True
-    ),
-    "DM .3": _ours(
-        DistributionMatchingOversampler, sampling_strategy=PartialFill(0.3), corrected=True
     ),
     "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part
     "SAFA": _ours(SAFASampler),

@@ -107,9 +107,9 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Resample the training data, then fit a classifier: one plain scikit-learn estimator.
 
     Given a classifier only, it is the recipe for tables that has the best figures in the user
-    guide: `M2mSampler` adds 30 % of what the classes lack (`PartialFill`), new rows are of their
-    class as far as g says so (``labels="soft"``), and what is left of the imbalance is divided out
-    of the answers.
+    guide: `M2mSampler` adds 5 % of what the classes lack (`PartialFill`), all of it synthetic, new
+    rows are of their class as far as g says so (``labels="soft"``), and what is left of the
+    imbalance is divided out of the answers.
 
     Resampling happens in `fit` only, on the data that `fit` is given; nothing is split, and in
     cross-validation nothing leaks. What imbalanced-learn's ``Pipeline`` cannot carry arrives:
@@ -178,7 +178,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     >>> model = ResampledClassifier(classifier=LogisticRegression(), random_state=0).fit(X, y)
     >>> model.sampler_
     M2mSampler(labels='soft', random_state=0,
-               sampling_strategy=PartialFill(share=0.3))
+               sampling_strategy=PartialFill(share=0.05), synthetic_share=1.0)
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -265,8 +265,14 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _sampler(self, *, weighted: bool) -> Any:
         if self.sampler is not None:
             return clone(self.sampler)
-        in_part = {"sampling_strategy": PartialFill(0.3), "labels": "soft" if weighted else "hard"}
-        return M2mSampler(**(in_part if self._corrects() else {}), random_state=self.random_state)
+        if not self._corrects():
+            return M2mSampler(random_state=self.random_state)
+        return M2mSampler(
+            sampling_strategy=PartialFill(0.05),
+            synthetic_share=1.0,
+            labels="soft" if weighted else "hard",
+            random_state=self.random_state,
+        )
 
     def _model(self) -> Any:
         classifier = clone(self._inner())

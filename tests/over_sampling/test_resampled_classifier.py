@@ -326,7 +326,9 @@ def test_prior_correction_needs_probabilities(data):
 def test_the_recipe_is_what_it_says(data):
     X, y = data
     model = ResampledClassifier(classifier=LogisticRegression(), random_state=3).fit(X, y)
-    sampler = M2mSampler(sampling_strategy=PartialFill(0.3), labels="soft", random_state=3)
+    sampler = M2mSampler(
+        sampling_strategy=PartialFill(0.05), synthetic_share=1.0, labels="soft", random_state=3
+    )
     by_hand = ResampledClassifier(sampler, LogisticRegression(), prior_correction=True).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
     assert not hasattr(model, "decision_function")
