@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.synthesis._base import Pool
+from ltresample.synthesis._base import ArrayRows, Pool
 from ltresample.synthesis._open_set_rows import check_random_access
 
 __all__ = ["DistributionSeeds", "NearSeeds", "OpenSetSeeds", "RandomSeeds", "SeedDraw", "Seeding"]
@@ -147,7 +149,7 @@ class _Near(NamedTuple):
     reach: Tensor  # (s,) distance to the nearest row of the class
 
 
-class _StandardizedRows:
+class _DenseRows:
     """Rows of a pool in standard units, flattened; computed once where they take up to 32 MB."""
 
     def __init__(self, pool: Pool):
@@ -160,6 +162,42 @@ class _StandardizedRows:
         if self.all is not None:
             return self.all[index]
         return self.pool.space.standardized(self.pool.x.take(index)).flatten(1)
+
+    def distances_to(self, sources: Tensor) -> Callable[[Tensor], Tensor]:
+        """Give a function from rows (a,) to their distances (a, s) to `sources` (s,)."""
+        z = self.take(sources)
+        return lambda rows: torch.cdist(self.take(rows), z)
+
+
+class _SparseRows:
+    """The same of a CSR matrix that is scaled but not centred, of which no row is made dense.
+
+    ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``, in double precision.
+    """
+
+    def __init__(self, pool: Pool):
+        factor = torch.where(pool.space.scale > 0, 1 / pool.space.scale, 0.0).double().cpu().numpy()
+        self.z = pool.x.x.astype(np.float64).multiply(factor[None]).tocsr()
+        self.squared = np.asarray(self.z.multiply(self.z).sum(axis=1)).ravel()
+        self.like = pool.space.scale
+
+    def distances_to(self, sources: Tensor) -> Callable[[Tensor], Tensor]:
+        """Give a function from rows (a,) to their distances (a, s) to `sources` (s,)."""
+        index = sources.cpu().numpy()
+        z, squared = self.z[index].T.tocsc(), self.squared[index]
+
+        def distances(rows: Tensor) -> Tensor:
+            own = rows.cpu().numpy()
+            product = (self.z[own] @ z).toarray()
+            both = self.squared[own][:, None] + squared - 2 * product
+            return torch.from_numpy(np.sqrt(np.maximum(both, 0.0))).to(self.like)
+
+        return distances
+
+
+def _rows_in_standard_units(pool: Pool) -> _DenseRows | _SparseRows:
+    sparse = isinstance(pool.x, ArrayRows) and hasattr(pool.x.x, "tocsr")
+    return _SparseRows(pool) if sparse and not pool.space.center.any() else _DenseRows(pool)
 
 
 @dataclass(frozen=True)
@@ -184,10 +222,10 @@ class NearSeeds:
 
     def prepare(self, pool: Pool, targets: list[int]) -> dict[int, _Near]:
         """Find neighbours in the pool's space."""
-        rows = _StandardizedRows(pool)
+        rows = _rows_in_standard_units(pool)
         return {k: self._near(pool, k, rows) for k in targets}
 
-    def _near(self, pool: Pool, k: int, rows: _StandardizedRows) -> _Near:
+    def _near(self, pool: Pool, k: int, rows: _DenseRows | _SparseRows) -> _Near:
         anchors = (pool.y == k).nonzero()[:, 0]
         sources = (pool.class_counts[pool.y] > pool.class_counts[k]).nonzero()[:, 0]
         if len(sources) > self.max_sources:
@@ -196,10 +234,11 @@ class NearSeeds:
         if not len(sources) or not len(anchors):
             nothing = anchors.new_zeros(len(anchors), 0)
             return _Near(anchors, sources, nothing, torch.full((len(sources),), torch.nan))
-        z = rows.take(sources)  # (s, d)
-        nearest, reach = [], torch.full((len(sources),), torch.inf, device=z.device)
-        for part in anchors.split(_rows_within(16 << 20, len(sources), z.element_size())):
-            distance = torch.cdist(rows.take(part), z)  # (a, s)
+        distances, scale = rows.distances_to(sources), pool.space.scale
+        nearest = []
+        reach = torch.full((len(sources),), torch.inf, dtype=scale.dtype, device=scale.device)
+        for part in anchors.split(_rows_within(16 << 20, len(sources), scale.element_size())):
+            distance = distances(part)  # (a, s)
             nearest.append(
                 distance.topk(min(self.n_neighbors, len(sources)), largest=False).indices
             )

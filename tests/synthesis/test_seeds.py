@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from ltresample._random import Seed
 from ltresample.synthesis import (
@@ -88,6 +89,25 @@ def test_near_seeds_search_an_even_part_of_a_large_class():
     near = NearSeeds(max_sources=50).prepare(pool, [1])[1]
     assert len(near.sources) == 50
     assert (near.sources.diff() - 10).abs().max() <= 1
+
+
+def test_near_seeds_of_sparse_rows_are_those_of_dense_rows():
+    rng = np.random.default_rng(0)
+    x = rng.random((70, 30)) * (rng.random((70, 30)) < 0.2)
+    scale = torch.tensor(rng.random(30) * (np.arange(30) > 0), dtype=torch.float64)
+    space = Space(0 * scale, scale, 0 * scale, 0 * scale + 1, keep_zeros=True)
+    y = torch.arange(3).repeat_interleave(torch.tensor([40, 20, 10]))
+    found = [
+        NearSeeds(n_neighbors=3).prepare(
+            Pool(ArrayRows(rows, dtype=torch.float64), y, y.bincount(), space), [1, 2]
+        )
+        for rows in (x, sparse.csr_matrix(x), sparse.csr_array(x))
+    ]
+    for k in (1, 2):
+        dense, *others = (of[k] for of in found)
+        for other in others:
+            assert torch.equal(other.nearest, dense.nearest)
+            torch.testing.assert_close(other.reach, dense.reach)
 
 
 def test_random_and_open_set_seeds():
