@@ -94,7 +94,13 @@ def run_row(table: Table, row: Row, repeat: int) -> dict[str, Any]:
             continue
         tests.append(table.y[test])
         for name, make in CLASSIFIERS.items():
-            model = fitted(make(), row, X, y, weight, n_classes, fold.seed)
+            try:
+                model = fitted(make(), row, X, y, weight, n_classes, fold.seed)
+            except ValueError as err:  # a threshold cannot be tuned on constant answers
+                if row.wrap is None:
+                    raise
+                fact["failed"] = f"{name}, {type(err).__name__}: {err}"[:120]
+                model = None
             if model is None:
                 continue
             p = np.asarray(model.predict_proba(X_test), dtype=np.float64)
@@ -111,6 +117,8 @@ def run_row(table: Table, row: Row, repeat: int) -> dict[str, Any]:
         return {"scores": scores, **merged(facts)}
     for name, output in proba:
         ps, labels = proba[name, output], predicted[name, output]
+        if len(ps) < len(tests):  # no answer in some fold
+            continue
         scores.setdefault(name, {})[output] = scored(tests, ps, labels)
     return {"scores": scores, **merged(facts)}
 

@@ -1,11 +1,13 @@
 """
-Quickstart: six ways to treat long-tailed digits
-================================================
+Quickstart: eight ways to treat long-tailed digits
+==================================================
 
 Handwritten digits (shipped with scikit-learn) are cut to a long tail: some digits keep 120 training
 images, others six. A random forest is then fitted on the data as they are, with class weights, and
 after four samplers. Every sampler stands inside a :class:`imblearn.pipeline.Pipeline`, so that only
-training data are resampled.
+training data are resampled. The last two ways also change the decision: the forest's probabilities are
+divided by the class shares of the data that it was fitted on, once without a sampler, once after a few
+synthetic rows (the recipe of :class:`~ltresample.over_sampling.ResampledClassifier`).
 
 Trees profit from new rows. A linear model does not: exchange the forest for a logistic regression and
 ``class_weight="balanced"`` is as good as any sampler (see :doc:`/user_guide/choosing`).
@@ -19,7 +21,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 
 from ltresample import DistributionMatchingOversampler, LongTailReport, M2mSampler, make_long_tailed
+from ltresample.over_sampling import ResampledClassifier
 from ltresample.plotting import RecallDisplay
+from ltresample.prior_correction import PriorCorrectedClassifier
 
 # %%
 # The data: a split first, then a long tail in the training part only. The test part stays balanced.
@@ -38,7 +42,7 @@ def long_tailed_split(seed):
 
 
 # %%
-# Six ways. The two samplers of this package need no settings: a guide network is fitted inside.
+# Eight ways. The two samplers of this package need no settings: a guide is fitted inside.
 
 
 def pipelines(seed):
@@ -51,6 +55,8 @@ def pipelines(seed):
         "SMOTE": make_pipeline(SMOTE(random_state=seed), plain),
         "M2m": make_pipeline(M2mSampler(random_state=seed), plain),
         "DM": make_pipeline(DistributionMatchingOversampler(random_state=seed), plain),
+        "corrected prior": PriorCorrectedClassifier(plain),
+        "M2m, corrected": ResampledClassifier(classifier=plain, random_state=seed),
     }
 
 
