@@ -49,6 +49,35 @@ def test_a_suites_means_are_those_of_its_last_epoch(tmp_path):
     assert "CE     60.0 ± 14.1" in text
 
 
+def test_repeats_are_averaged_before_tables(tmp_path):
+    lines = [
+        {"table": table, "row": "ROS", "repeat": repeat, "n": 50, "scores": scores}
+        for table, repeat, bacc in (("a", 0, 0.5), ("a", 1, 0.7), ("b", 0, 0.8))
+        for scores in [{"LR": {"plain": {"bacc": bacc, "ap": bacc}}}]
+    ]
+    (tmp_path / "tabular.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = doc_tables.suite_of_tables(tmp_path)
+    assert "mean over 2 tables" in text
+    row = next(line for line in text.splitlines() if line.startswith("ROS")).split()
+    assert row[:3] == ["ROS", "70.0", "\\-"]
+
+
+def test_text_rows_stand_together(tmp_path):
+    same = {"encoding": "tfidf", "vocabulary": "all", "model": "svc", "C": 0.05}
+    lines = [
+        {**same, "row": row, "seed": seed, "bacc": 80.0 + seed, "gm_floored": 70.0, "accepted": a}
+        for row, a in (("none", None), ("M2m", 0.5))
+        for seed in range(2)
+    ]
+    (tmp_path / "reuters_offline.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = doc_tables.on_text(tmp_path)
+    none, m2m = text.splitlines()[-3:-1]
+    assert none.startswith("tfidf, all words linear SVM, C = 0.05 none")
+    assert m2m.split()[:2] == ["\\", "\\"]
+    assert "80.5 ± 0.7" in m2m
+    assert m2m.endswith("0.50")
+
+
 @pytest.mark.parametrize("name", sorted(doc_tables.FILES))
 def test_no_records_no_table(tmp_path, name):
     assert doc_tables.FILES[name](tmp_path) == ""
