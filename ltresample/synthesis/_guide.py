@@ -185,10 +185,7 @@ def train_guide(
     n_steps = min(max(recipe.n_passes * n // batch, recipe.min_steps), recipe.max_steps)
     drawn = _row_numbers(pool, generator, recipe, (n_steps, batch)).to(pool.y.device)
     optimizer = torch.optim.AdamW(
-        network.parameters(),
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        fused=pool.y.device.type in ("cpu", "cuda"),
+        network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
     )
     (group,) = optimizer.param_groups
     network.train()

@@ -147,14 +147,19 @@ def test_pandas_labels_follow(Sampler, data):
 def test_polars(Sampler, data):
     X, y = data
     frame = pl.DataFrame(
-        {"a": X[:, 0], "b": np.rint(X[:, 1] * 5).astype(np.int32), "c": X[:, 2] > 0}
+        {
+            "a": X[:, 0],
+            "b": np.rint(X[:, 1] * 5).astype(np.int32),
+            "c": X[:, 2] > 0,
+            **{f"x{i}": X[:, i] for i in range(6)},
+        }
     )
     sampler, X_res, y_res = resampled(Sampler, frame, pl.Series("kind", y))
     assert isinstance(X_res, pl.DataFrame)
     assert isinstance(y_res, pl.Series)
     assert X_res.schema == frame.schema
     assert X_res[: len(X)].equals(frame)
-    assert list(sampler.feature_names_in_) == ["a", "b", "c"]
+    assert list(sampler.feature_names_in_) == frame.columns
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
