@@ -150,7 +150,7 @@ def suite_of_tables(records: Path) -> str:
 "corrected" divides the output by the class shares of the rows that the classifier saw, ".05" fills 5 %
 of what is missing; "duplicates" is M2m in which nothing is accepted; "ResampledClassifier" is its
 recipe, which is corrected too.
-``python -m benchmarks.tabular FOLDER --repeats 1``:"""
+``python -m benchmarks.tabular FOLDER``, first repeats:"""
     return f"{note}\n\n{rst_table(rows)}"
 
 

@@ -76,25 +76,27 @@ def fit_output_layers(
     ----------
     D. Boehning, "Multinomial Logistic Regression Algorithm", Ann. Inst. Statist. Math. 44, 1992.
     """
-    n_classes = ensemble.weight.shape[2]
-    hidden = ensemble.features(z).unflatten(1, (ensemble.n_members, -1)).transpose(0, 1)
-    mean, spread = hidden.mean(1, keepdim=True), hidden.std(1, keepdim=True, correction=0)
+    n_members, n_classes = ensemble.n_members, ensemble.weight.shape[2]
+    hidden = ensemble.features(z).T.contiguous().unflatten(0, (n_members, -1))  # (M, h, n)
+    mean = hidden.mean(2, keepdim=True)
+    hidden -= mean
+    spread = hidden.square().mean(2, keepdim=True).sqrt()
     spread = torch.where(spread > 1e-6, spread, 1.0)  # a unit that never moves adds nothing
-    phi = nn.functional.pad((hidden - mean) / spread, (0, 1), value=1.0)  # (M, n, h + 1)
-    share = weight / weight.sum(1, keepdim=True)  # v / n
-    weighted = (phi * share[..., None]).transpose(1, 2)  # (M, h + 1, n)
-    penalty = torch.full_like(phi[0, 0], ridge)
+    phi = nn.functional.pad(hidden / spread, (0, 0, 0, 1), value=1.0)  # (M, h + 1, n)
+    share = (weight / weight.sum(1, keepdim=True))[:, None]  # (M, 1, n), v / n
+    penalty = torch.full_like(phi[0, :, 0], ridge)
     penalty[-1] = 1e-4  # the bias; not 0, as adding to all outputs changes no probability
-    factor = torch.linalg.cholesky(weighted @ phi / 2 + penalty.diag())
-    target = nn.functional.one_hot(y, n_classes).to(z.dtype)
-    old = new = phi.new_zeros(ensemble.n_members, phi.shape[2], n_classes)
+    factor = torch.linalg.cholesky((phi * share) @ phi.mT / 2 + penalty.diag())
+    target = nn.functional.one_hot(y, n_classes).T.to(z.dtype)  # (K, n)
+    old = new = phi.new_zeros(n_members, n_classes, phi.shape[1])
     for step in range(n_iterations):
         ahead = new + step / (step + 3) * (new - old)
-        gradient = weighted @ ((phi @ ahead).softmax(2) - target) + penalty[:, None] * ahead
-        old, new = new, ahead - torch.cholesky_solve(gradient, factor)
-    output = new[:, :-1] / spread.transpose(1, 2)
-    ensemble.weight.copy_(output)
-    ensemble.bias.copy_(new[:, -1:] - mean @ output)
+        residual = ((ahead @ phi).softmax(1) - target) * share
+        gradient = residual @ phi.mT + penalty * ahead  # (M, K, h + 1)
+        old, new = new, ahead - torch.cholesky_solve(gradient.mT, factor).mT
+    output = new[..., :-1] / spread.mT  # (M, K, h)
+    ensemble.weight.copy_(output.mT)
+    ensemble.bias.copy_((new[..., -1:] - output @ mean).mT)
 
 
 def random_ensemble(
