@@ -162,22 +162,22 @@ def on_text(records: Path) -> str:
     found = _lines(records / "reuters_offline.jsonl")
     if not found:
         return ""
-    cells: dict[tuple[str, str, str], list[dict]] = {}
+    cells: dict[tuple[str, str], dict[str, dict[int, dict]]] = {}
     for record in found:
         words = "all words" if record["vocabulary"] == "all" else f"{record['vocabulary']} words"
         data = f"{record['encoding']}, {words}"
         model = f"{MODELS[record['model']]}, C = {record['C']:g}"
-        cells.setdefault((data, model, record["row"]), []).append(record)
-    rows = [["features", "classifier", "before it", "bACC", "GM, floored", "accepted"]]
-    last = ("", "")
-    for (data, model, row), own in cells.items():
-        shown = ("\\", "\\") if (data, model) == last else (data, model)
-        last = (data, model)
-        rate = own[0]["accepted"]
-        accepted = "\\-" if rate is None else f"{np.mean([r['accepted'] for r in own]):.2f}"
-        scores = [spread([r[key] / 100 for r in own]) for key in ("bacc", "gm_floored")]
-        rows.append([*shown, row, *scores, accepted])
-    note = """Test documents, per cent, mean ± standard deviation over 5 seeds where something is drawn;
+        by_row = cells.setdefault((data, model), {})
+        by_row.setdefault(record["row"], {})[record["seed"]] = record
+    rows = [["features", "classifier", "before it", "bACC", "GM, floored", "accepted", "seeds"]]
+    for place, by_row in cells.items():
+        for i, (row, of_seed) in enumerate(by_row.items()):
+            own = list(of_seed.values())
+            rate = own[0]["accepted"]
+            accepted = "\\-" if rate is None else f"{np.mean([r['accepted'] for r in own]):.2f}"
+            scores = [spread([r[key] / 100 for r in own]) for key in ("bacc", "gm_floored")]
+            rows.append([*(("\\", "\\") if i else place), row, *scores, accepted, str(len(own))])
+    note = """Test documents, per cent, mean ± standard deviation over seeds where something is drawn;
 a number behind a sampler is the share of what classes lack that it fills, "corrected" and "class_weight"
 say what the classifier does about the rest; the recipe is that of `ResampledClassifier`. GM with recalls
 floored at .1. ``python -m benchmarks.offline_reuters``:"""
