@@ -361,8 +361,8 @@ class _OwnLosses(LongTailLoss):
 def _check_finite(loss: Tensor) -> None:
     if not torch.isfinite(loss):
         raise ValueError(
-            f"The losses of SAFA's networks are no longer finite. Got {loss.item()}. Lower lr or "
-            "reconstruction_weight, or start where lr_decay has lowered the rate."
+            f"The losses of SAFA's networks are no longer finite. Got {loss.item()}. Lower lr, "
+            "reconstruction_weight or max_grad_norm, or start where lr_decay has lowered the rate."
         )
 
 

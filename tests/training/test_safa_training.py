@@ -412,8 +412,17 @@ def test_bad_parameters(digits, params, text):
 
 
 def test_losses_that_grow_without_bound_are_named(digits):
+    safa = SAFA(reconstruction_weight=1e30, max_grad_norm=None)
     with pytest.raises(ValueError, match="no longer finite.*reconstruction_weight"):
-        net_with(SAFA(reconstruction_weight=1e30), max_epochs=5, lr=10.0).fit(*digits)
+        net_with(safa, max_epochs=5, lr=10.0).fit(*digits)
+
+
+def test_bounded_gradients_bear_a_weight_that_is_too_large(digits):
+    net = net_with(SAFA(reconstruction_weight=1e6)).fit(*digits)
+    assert all(torch.isfinite(p).all() for p in net.g_.parameters())
+    loose = SAFA(reconstruction_weight=1e6, max_grad_norm=None)
+    with pytest.raises(ValueError, match="no longer finite"):
+        net_with(loose, max_epochs=5).fit(*digits)
 
 
 @pytest.mark.slow
