@@ -137,6 +137,7 @@ def suite_of_tables(records: Path) -> str:
     whole = [own for own in by_table.values() if len(own) == len(names)]
     if not whole:
         return ""
+    repeats = [len(scores) for own in whole for scores in own.values()]
     models = ["LR", "MLP", "HGB", "kNN"]
     rows = [["method", *models, "HGB, average precision"]]
     for name in names:
@@ -150,7 +151,7 @@ def suite_of_tables(records: Path) -> str:
 "corrected" divides the output by the class shares of the rows that the classifier saw, ".05" fills 5 %
 of what is missing; "duplicates" is M2m in which nothing is accepted; "ResampledClassifier" is its
 recipe, which is corrected too.
-``python -m benchmarks.tabular FOLDER``, first repeats:"""
+Means over {min(repeats)} to {max(repeats)} repeats of a row; ``python -m benchmarks.tabular FOLDER``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
 

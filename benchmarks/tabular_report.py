@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,16 +39,21 @@ class Scores(NamedTuple):
         return self.values[:, self.names.index(name)]
 
 
-def collect(records: list[dict[str, Any]], classifier: str, metric: str) -> dict[str, dict]:
-    """Give row -> table -> mean over repeats."""
-    values: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
+def by_repeat(records: list[dict[str, Any]], classifier: str, metric: str) -> dict[str, dict]:
+    """Give row -> table -> repeat -> score."""
+    values: dict[str, dict[str, dict]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         for output, scores in record["scores"].get(classifier, {}).items():
             name = record["row"] + (CORRECTED if output == "corrected" else "")
-            values[name][record["table"]].append(scores[metric])
+            values[name][record["table"]][record["repeat"]] = scores[metric]
+    return values
+
+
+def collect(records: list[dict[str, Any]], classifier: str, metric: str) -> dict[str, dict]:
+    """Give row -> table -> mean over repeats."""
     return {
-        name: {table: float(np.mean(own)) for table, own in of.items()}
-        for name, of in values.items()
+        name: {table: float(np.mean(list(own.values()))) for table, own in of.items()}
+        for name, of in by_repeat(records, classifier, metric).items()
     }
 
 
@@ -75,7 +80,8 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
             for metric, own in of.items()
             for m in [metric in LOSSES]
         }
-        parts.append(_table(classifier, of, rankings))
+        repeats = by_repeat(latest, classifier, "bacc")
+        parts.append(_table(classifier, of, rankings, repeats))
         rows += _csv_rows(classifier, of, rankings)
     (folder / "tabular.md").write_text("\n".join(parts))
     with (folder / "tabular.csv").open("w", newline="") as file:
@@ -88,18 +94,19 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
 
 def _heading(records: list[dict]) -> str:
     tables = {record["table"] for record in records}
-    repeats = {record["repeat"] for record in records}
+    repeats = Counter((record["row"], record["table"]) for record in records).values()
     most = max(record["max_rows"] for record in records)
     return (
         f"# Tables\n\n{len(tables)} tables of at most {most} rows, stratified five-fold "
-        f"cross-validation, {len(repeats)} repeat(s), samplers with default settings inside the "
-        "folds. Scores in per cent, pooled over folds (average precision: mean over folds), mean "
-        "over tables. *corrected*: probabilities divided by the class shares of the data that the "
+        f"cross-validation, {min(repeats)} to {max(repeats)} repeats of a row, "
+        "samplers with default settings inside the folds. Scores in per cent, pooled over folds "
+        "(average precision: mean over folds), mean over tables. "
+        "*corrected*: probabilities divided by the class shares of the data that the "
         "classifier was trained on. *ResampledClassifier*: its recipe. *duplicates*: M2m's frame with "
         f"no synthetic row. Ranks: 1 is best, among {', '.join(RANKED)}. Wins / ties / losses in "
-        "bACC, mean difference and Wilcoxon's p, over the tables that both rows have (threshold: "
-        "two classes only; SMOTENC: some columns with few values); a tie is a difference under "
-        ".05.\n"
+        "bACC, mean difference and Wilcoxon's p, over the tables and repeats that both rows have "
+        "(threshold: two classes only; SMOTENC: some columns with few values); a tie is a "
+        "difference under .05.\n"
     )
 
 
@@ -122,7 +129,9 @@ def _middle(records: list[dict], key: str) -> str:
     return f"{np.median(values):.3f}" if values else ""
 
 
-def _table(classifier: str, of: dict[str, dict], rankings: dict[str, Ranking]) -> str:
+def _table(
+    classifier: str, of: dict[str, dict], rankings: dict[str, Ranking], repeats: dict[str, dict]
+) -> str:
     bacc, ranking = of["bacc"], rankings["bacc"]
     head = ["row", "tables", *METRICS.values()]
     head += ["rank bACC", "rank GM", "rank av. precision", "against ROS", "against none, corrected"]
@@ -134,7 +143,7 @@ def _table(classifier: str, of: dict[str, dict], rankings: dict[str, Ranking]) -
             names = rankings[metric].names
             mean = rankings[metric].mean_ranks
             cells.append(f"{mean[names.index(name)]:.2f}" if name in names else "")
-        cells += [_against(bacc, name, other) for other in ("ROS", "none" + CORRECTED)]
+        cells += [_against(repeats, name, other) for other in ("ROS", "none" + CORRECTED)]
         lines.append(f"| {' | '.join(cells)} |")
     tests = "; ".join(
         f"{METRICS[m]}: Friedman p = {r.friedman_p:.1e}, critical difference "
@@ -153,8 +162,15 @@ def _percent(metric: str, values: list[float]) -> str:
 def _against(of: dict[str, dict], name: str, other: str) -> str:
     if name == other or other not in of:
         return ""
-    shared = sorted(set(of[name]) & set(of[other]))
-    pair = compare(*(np.array([of[n][t] for t in shared]) for n in (name, other)))
+    own, rival = of[name], of[other]
+    shared = {t: own[t].keys() & rival[t].keys() for t in own.keys() & rival.keys()}  # same folds
+    shared = {t: sorted(repeats) for t, repeats in sorted(shared.items()) if repeats}
+    pair = compare(
+        *(
+            np.array([np.mean([x[t][r] for r in rs]) for t, rs in shared.items()])
+            for x in (own, rival)
+        )
+    )
     gap = f"{100 * pair.difference:+.1f}"
     return f"{pair.wins}/{pair.ties}/{pair.losses}, {gap}, p = {pair.p:.3f}"
 

@@ -53,9 +53,9 @@ def fit_output_layers(
     """Fit the output layers to random hidden units: multinomial logistic regressions.
 
     Member j minimises ``sum_i v_ji CE(B_j phi_j(z_i), y_i) / n + ridge / 2 |B_j|^2`` with
-    standardised units phi_j and mean weight 1. The Hessian of the loss is nowhere above
-    ``Phi^T V Phi / 2n`` in each output (Boehning 1992), so that one factorisation serves all steps,
-    which are accelerated as Nesterov's.
+    standardised units phi_j and mean weight 1; biases have a ridge of 1e-4. The Hessian of the loss
+    is nowhere above ``Phi^T V Phi / 2n`` in each output (Boehning 1992), so that one factorisation
+    serves all steps, which are accelerated as Nesterov's.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def fit_output_layers(
     weight : Tensor of shape (n_members, n)
         Weights of the rows for each member; scaled here to mean 1.
     ridge : float, default=0.1
-        On the weights; the biases are free.
+        On the weights of standardised units.
     n_iterations : int, default=15
         Steps.
 

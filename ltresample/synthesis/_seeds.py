@@ -159,6 +159,7 @@ class _DenseRows:
             self.all = self.take(torch.arange(len(pool.x), device=pool.y.device))
 
     def take(self, index: Tensor) -> Tensor:
+        """Give the rows at `index` (m,) as (m, d)."""
         if self.all is not None:
             return self.all[index]
         return self.pool.space.standardized(self.pool.x.take(index)).flatten(1)

@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks import tabular
 from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
+from benchmarks.tabular_report import _against
 from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold
 from ltresample.class_counts import PartialFill
 
@@ -119,6 +120,14 @@ def test_ranked_are_the_rows_of_the_question(folder):
     ranked = {name for name, place in places.items() if place}
     assert ranked == {"none, corrected", "ROS", "ResampledClassifier"}
     assert "duplicates" in places
+
+
+def test_pairs_are_of_the_same_repeats():
+    """A row that was run once is compared with the same folds of one that was run twice."""
+    repeats = {"a": {f"t{i}": {0: 0.5} for i in range(6)}}
+    repeats["b"] = {f"t{i}": {0: 0.4, 1: 0.9} for i in range(7)}
+    assert _against(repeats, "a", "b").startswith("6/0/0, +10.0, p = ")
+    assert _against(repeats, "a", "a") == ""
 
 
 def test_critical_difference_is_that_of_the_paper():

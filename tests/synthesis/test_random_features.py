@@ -103,8 +103,16 @@ def test_a_disc_is_found_and_classes_count_alike():
 def test_of_many_rows_some_are_drawn(monkeypatch):
     z, y = disc(800, 0)
     pool = pool_of(z, y)
+    seen = []
+
+    def watched(z, y, *rest, **options):
+        seen.append(torch.bincount(y).tolist())
+        return random_ensemble(z, y, *rest, **options)
+
+    monkeypatch.setattr(_guide, "random_ensemble", watched)
     monkeypatch.setattr(_guide, "MOST_ROWS", 300)
     g, again = (fit_guide(pool, Seed(0), RANDOM) for _ in range(2))
+    assert seen == [[150, 150]] * 2
     torch.testing.assert_close(g(z), again(z), rtol=0, atol=0)
     accuracy = (g(z).softmax(2).mean(0).argmax(1) == y).float().mean()
     assert accuracy > 0.85

@@ -14,6 +14,7 @@ from ltresample.synthesis import (
     Pool,
     RandomSeeds,
     Space,
+    _seeds,
 )
 
 
@@ -97,6 +98,9 @@ def test_near_seeds_of_sparse_rows_are_those_of_dense_rows():
     scale = torch.tensor(rng.random(30) * (np.arange(30) > 0), dtype=torch.float64)
     space = Space(0 * scale, scale, 0 * scale, 0 * scale + 1, keep_zeros=True)
     y = torch.arange(3).repeat_interleave(torch.tensor([40, 20, 10]))
+    rows_of = _seeds._rows_in_standard_units
+    for rows, kind in ((x, _seeds._DenseRows), (sparse.csr_matrix(x), _seeds._SparseRows)):
+        assert isinstance(rows_of(Pool(ArrayRows(rows), y, y.bincount(), space)), kind)
     found = [
         NearSeeds(n_neighbors=3).prepare(
             Pool(ArrayRows(rows, dtype=torch.float64), y, y.bincount(), space), [1, 2]
