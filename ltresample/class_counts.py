@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -484,15 +485,29 @@ class PartialFill:
 
 
 def _exponential(n_max: int, n_classes: int, factor: float) -> list[int]:
-    # Python's own power: NumPy's vectorised one may differ in the last bit between processors, and
-    # truncation would turn that into another count. The last class is n_max / IF by definition.
-    shares = ((1 / factor) ** (c / (n_classes - 1)) for c in range(n_classes))
-    return [max(int(n_max * share), int(n_max / factor)) for share in shares]
+    last = n_classes - 1
+    return [_floor_of_share(n_max, factor, c, last) for c in range(n_classes)]
 
 
 def _step(n_max: int, n_classes: int, factor: float) -> list[int]:
     n_head = n_classes // 2
-    return [int(n_max)] * n_head + [int(n_max / factor)] * (n_classes - n_head)
+    n_tail = _floor_of_share(n_max, factor, 1, 1)
+    return [int(n_max)] * n_head + [n_tail] * (n_classes - n_head)
+
+
+def _floor_of_share(n_max: int, factor: float, c: int, last: int) -> int:
+    """Return ``floor(n_max * factor^(-c / last))`` exactly.
+
+    Powers of floats differ in the last bit between processors and between mathematics libraries,
+    and truncation would turn that into another count. So the float is only a guess, and integers
+    decide: m is not above the share where ``m^last * factor^c <= n_max^last``.
+    """
+    n_max = int(n_max)
+    # a factor such as 5000 / 49 is meant as this ratio, not as the float next to it
+    ratio = Fraction(float(factor)).limit_denominator(max(n_max, 1000))
+    guess = int(n_max * float(ratio) ** (-c / last))
+    top, bottom = ratio.numerator**c, n_max**last * ratio.denominator**c
+    return max(m for m in (guess - 1, guess, guess + 1) if m**last * top <= bottom)
 
 
 _PROFILES = {"exp": _exponential, "step": _step}

@@ -72,6 +72,17 @@ def test_long_tailed_counts_fall_to_their_factor(n_max, n_classes, data, kind):
     assert (np.diff(counts) <= 0).all()
 
 
+@given(st.integers(1, 5000), st.integers(2, 60), st.data())
+def test_long_tailed_counts_are_the_floor_of_the_exact_share(n_max, n_classes, data):
+    """``m <= n_max IF^(-c/(K-1)) < m + 1``, in integers: no processor's rounding decides."""
+    n_min = data.draw(st.integers(1, n_max))
+    counts = long_tailed_counts(n_max, n_classes, imbalance_factor=n_max / n_min)
+    last = n_classes - 1
+    for c, m in enumerate(counts.tolist()):
+        share = n_max ** (last - c) * n_min**c  # to the power of K - 1
+        assert m**last <= share < (m + 1) ** last
+
+
 def test_last_class_is_not_lost_to_rounding():
     assert int(49 * (1 / 49)) == 0  # what the bare formula gives
     assert long_tailed_counts(49, 3, imbalance_factor=49).tolist() == [49, 7, 1]

@@ -104,9 +104,9 @@ def fetch_cifar10_lt(
     refused, since they need all images in their order; ``recipe`` says so.
 
     *Fidelity.* Images are 8-bit: normalisation is the first layer of a network, see
-    `ltresample.models.Normalize`. M2m's code takes powers of ``IF^(-1/9)``, and for 50 and 200
-    rounding leaves the last class one image fewer; here the counts are those of [1]_ for all
-    subsets.
+    `ltresample.models.Normalize`. M2m's code takes powers of ``IF^(-1/9)`` in floating point and
+    truncates, so that on some processors and for some IF the last class has one image fewer; here
+    counts are exact, and those of [1]_ for all subsets and on every processor.
 
     References
     ----------
