@@ -106,7 +106,7 @@ class Bootstrap:
             self.of_seed = draws / n_seeds
 
     def balanced_accuracy(self, correct: NDArray) -> Interval:
-        """Give the mean bACC of a row.
+        """Return the mean bACC of a row.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class Bootstrap:
         return self._interval(np.asarray(correct, dtype=float))
 
     def difference(self, row: NDArray, reference: NDArray) -> Interval:
-        """Give the mean difference in bACC between a row and a reference.
+        """Return the mean difference in bACC between a row and a reference.
 
         Parameters
         ----------

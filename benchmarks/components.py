@@ -71,7 +71,7 @@ COMPONENTS = {name: f"{home}:{name}" for home, names in _HOMES.items() for name 
 
 
 def unknown(kind: str, name: Any, known: Iterable[str]) -> ValueError:
-    """Give the error for a name that does not exist, with those that do.
+    """Return the error for a name that does not exist, with those that do.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def unknown(kind: str, name: Any, known: Iterable[str]) -> ValueError:
 
 
 def find(name: str, *, kind: str = "component", known: dict[str, str] | None = None) -> Any:
-    """Give the object that a name stands for.
+    """Return the object that a name stands for.
 
     Parameters
     ----------

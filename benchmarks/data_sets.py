@@ -103,12 +103,12 @@ def _cifar_lt(
 
 
 def cifar10_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
-    """Give the training images of CIFAR-10-LT, imbalance factor 10: open-set data for CIFAR-100."""
+    """Return the training images of CIFAR-10-LT, imbalance factor 10: open-set data for CIFAR-100."""
     return cifar10_lt(folder, imbalance_factor=10, size=size).X_train
 
 
 def cifar100_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
-    """Give the training images of CIFAR-100-LT, imbalance factor 10: open-set data for CIFAR-10."""
+    """Return the training images of CIFAR-100-LT, imbalance factor 10: open-set data for CIFAR-10."""
     return cifar100_lt(folder, imbalance_factor=10, size=size).X_train
 
 
@@ -221,7 +221,7 @@ def _load(spec: tuple[tuple[str, Any], ...], folder: Path | None) -> TrainTest:
 
 
 def hash_of(spec: dict[str, Any], folder: Path | None) -> str:
-    """Give the hash of the data that `load` gives for the same arguments."""
+    """Return the hash of the data that `load` gives for the same arguments."""
     return _hash_of(tuple(sorted(spec.items())), folder)
 
 
@@ -231,7 +231,7 @@ def _hash_of(spec: tuple[tuple[str, Any], ...], folder: Path | None) -> str:
 
 
 def data_hash(data: TrainTest) -> str:
-    """Give a hash of shapes, types and values."""
+    """Return a hash of shapes, types and values."""
     digest = hashlib.sha256()
     for part in data:
         part = np.ascontiguousarray(part)

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 
 
 def rst_table(rows: Sequence[Sequence[str]]) -> str:
-    """Give a simple table of reStructuredText.
+    """Return a simple table of reStructuredText.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def rst_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Give per cent, mean ± standard deviation."""
+    """Return per cent, mean ± standard deviation."""
     if len(values) == 0:
         return "\\-"
     mean = f"{100 * np.mean(values):.1f}"
@@ -64,7 +64,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
-    """Give a suite's mean bACC after the last epoch, rows by variants, once all of it was run."""
+    """Return a suite's mean bACC after the last epoch, rows by variants, once all of it was run."""
     suite = load_suite(name)
     results = Results(suite, read_records(records / f"{name}.jsonl")[0])
     if len(results.used) < suite.n_seeds * len(suite.runs) and not partial:
@@ -88,7 +88,7 @@ def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
 
 
 def pair_counts(records: Path) -> str:
-    """Give the rank correlations of pairs with confusions."""
+    """Return the rank correlations of pairs with confusions."""
     found = _lines(records / "otmix_pairs.jsonl")
     if not found:
         return ""
@@ -103,7 +103,7 @@ pairs of different classes, {len(found)} seeds; ``python -m benchmarks.otmix_pai
 
 
 def on_tables(records: Path) -> str:
-    """Give means over tables of SAFA beside its rivals."""
+    """Return means over tables of SAFA beside its rivals."""
     found = _lines(records / "safa_tables.jsonl")
     if not found:
         return ""
@@ -126,7 +126,7 @@ classifier's output by the class shares that it was trained on.
 
 
 def suite_of_tables(records: Path) -> str:
-    """Give means over tables of samplers and rivals, for four classifiers."""
+    """Return means over tables of samplers and rivals, for four classifiers."""
     found = _lines(records / "tabular.jsonl")
     by_table: dict[str, dict[str, list[dict]]] = {}
     for record in found:
@@ -159,7 +159,7 @@ MODELS = {"lr": "logistic regression", "svc": "linear SVM"}
 
 
 def on_text(records: Path) -> str:
-    """Give scores on Reuters-36 of samplers in front of linear models."""
+    """Return scores on Reuters-36 of samplers in front of linear models."""
     found = _lines(records / "reuters_offline.jsonl")
     if not found:
         return ""

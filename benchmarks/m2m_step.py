@@ -29,7 +29,7 @@ from ltresample import DistributionMatchingOversampler, M2mSampler
 from ltresample._random import Seed
 from ltresample.class_counts import long_tailed_counts
 from ltresample.models import ResNet32
-from ltresample.synthesis import ArrayRows, Pool, Space
+from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.training._synthesis import StepSynthesis
 
 N_CLASSES = 10

@@ -43,19 +43,19 @@ SAMPLERS = {
 
 
 def linear(options: argparse.Namespace, weight: str | None) -> Any:
-    """Give the linear model."""
+    """Return the linear model."""
     if options.model == "svc":
         return LinearSVC(C=options.C, class_weight=weight)
     return LogisticRegression(C=options.C, max_iter=300, class_weight=weight)
 
 
 def linear_guide() -> LogisticRegression:
-    """Give a guide that is fitted in a second on many thousands of words."""
+    """Return a guide that is fitted in a second on many thousands of words."""
     return LogisticRegression(C=10.0, max_iter=100, class_weight="balanced")
 
 
 def rows(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """Give an estimator for each row of the table; `--fill` and its correction are in the name."""
+    """Return an estimator for each row of the table; `--fill` and its correction are in the name."""
     plain = linear(options, None)
     made = {"none": plain, "class_weight": linear(options, "balanced")}
     if options.model == "lr":

@@ -109,7 +109,7 @@ class OpenThenClosed(DeferredRebalancingClassifier):
 
 
 def other_digits(X: Any, *, first: int = 7, random_state: int | None = None) -> np.ndarray:
-    """Give the images of the digits from `first` on, in the shape and type of training rows `X`."""
+    """Return the images of the digits from `first` on, in the shape and type of training rows `X`."""
     from sklearn.datasets import load_digits
 
     images, y = load_digits(return_X_y=True)

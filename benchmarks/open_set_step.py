@@ -30,7 +30,7 @@ from skorch.callbacks import Callback
 from ltresample import OpenSampler
 from ltresample.class_counts import long_tailed_counts
 from ltresample.models import ResNet32
-from ltresample.synthesis import open_set_rows
+from ltresample.rows import open_set_rows
 from ltresample.training import DeferredRebalancingClassifier
 
 N_AUX = 300_000

@@ -73,7 +73,7 @@ class CountingSampler(OTMixSampler):
 
 
 def network(epochs: int, seed: int) -> DeferredRebalancingClassifier:
-    """Give the protocol of the suite `digits_mixing`, with fewer epochs."""
+    """Return the protocol of the suite `digits_mixing`, with fewer epochs."""
     return DeferredRebalancingClassifier(
         SmallCNN,
         start=0,
@@ -87,7 +87,7 @@ def network(epochs: int, seed: int) -> DeferredRebalancingClassifier:
 
 
 def confusions(X: np.ndarray, y: np.ndarray, *, epochs: int, seed: int) -> np.ndarray:
-    """Give the row-normalised confusion matrix of held-out training rows."""
+    """Return the row-normalised confusion matrix of held-out training rows."""
     folds = StratifiedKFold(4, shuffle=True, random_state=seed)
     predicted = cross_val_predict(network(epochs, seed), X, y, cv=folds)
     return confusion_matrix(y, predicted, normalize="true")

@@ -27,23 +27,17 @@ from torch import nn
 from ltresample import OTMixSampler
 from ltresample._random import Seed
 from ltresample.class_counts import long_tailed_counts
+from ltresample.guides import Classifier, feature_rows
 from ltresample.models import FoldedModule, ResNet32
 from ltresample.pairing import RandomPairing, Side, TransportPairing
-from ltresample.synthesis import (
-    ArrayRows,
-    Batch,
-    Classifier,
-    LossTerm,
-    Pool,
-    Space,
-    feature_rows,
-)
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import Batch, LossTerm
 
 N_CLASSES = 10
 
 
 def training_pool() -> Pool:
-    """Give noise with the counts of CIFAR-10-LT, on a tenth of its images."""
+    """Return noise with the counts of CIFAR-10-LT, on a tenth of its images."""
     counts = long_tailed_counts(500, N_CLASSES, imbalance_factor=100)
     y = torch.from_numpy(np.repeat(np.arange(N_CLASSES), counts))
     x = torch.rand(len(y), 3, 32, 32, generator=torch.Generator().manual_seed(0))

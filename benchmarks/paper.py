@@ -74,7 +74,7 @@ def _parse(text: str, where: str) -> tuple[float, float | None]:
 
 
 def paper_column(paper: str, table: str, column: str) -> dict[str, Cell]:
-    """Give the cells of a column by row.
+    """Return the cells of a column by row.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ def draw_curves(results: Results, folder: Path) -> Path | None:
 
 
 def _curves(results: Results, variant: str) -> dict[str, np.ndarray]:
-    """Give the mean curve of each row; rows without epochs have none."""
+    """Return the mean curve of each row; rows without epochs have none."""
     curves = {}
     for run in results.runs(variant):
         own = [r["curve"]["validation_bacc"] for r in results.of[variant, run.row].values()]

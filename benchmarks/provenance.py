@@ -28,7 +28,7 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Give the versions of Python and of the packages that results depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
@@ -41,7 +41,7 @@ def _version(name: str) -> str | None:
 
 @cache
 def commit() -> dict[str, Any]:
-    """Give the commit of the checkout, and whether sources differ from it; None outside of git."""
+    """Return the commit of the checkout, and whether sources differ from it; None outside of git."""
     head = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", "ltresample", "benchmarks/*.py", "*.toml")
     return {"commit": head, "dirty": None if changed is None else bool(changed)}
@@ -57,7 +57,7 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def source_hash() -> str:
-    """Give a hash of all Python files of the package and of the benchmarks."""
+    """Return a hash of all Python files of the package and of the benchmarks."""
     digest = hashlib.sha256()
     for folder in ("ltresample", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):

@@ -40,7 +40,7 @@ class Pair(NamedTuple):
 
 
 def critical_difference(n_methods: int, n_tables: int, alpha: float = 0.05) -> float:
-    """Give Nemenyi's least significant difference of two mean ranks.
+    """Return Nemenyi's least significant difference of two mean ranks.
 
     ``CD = q_alpha / sqrt(2) * sqrt(k (k + 1) / (6 N))``, q of the studentised range.
 
@@ -150,7 +150,7 @@ def draw_ranking(ranking: Ranking, ax: Any, *, title: str = "") -> None:
 
 
 def _groups(ranks: np.ndarray, width: float) -> list[tuple[int, int]]:
-    """Give the longest runs of sorted ranks that span at most `width`."""
+    """Return the longest runs of sorted ranks that span at most `width`."""
     runs = [
         (i, int(np.searchsorted(ranks, r + width, side="right")) - 1) for i, r in enumerate(ranks)
     ]

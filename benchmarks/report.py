@@ -57,26 +57,26 @@ class Results:
         return [record for records in self.of.values() for record in records.values()]
 
     def runs(self, variant: str) -> list[Run]:
-        """Give the rows of a variant that have records."""
+        """Return the rows of a variant that have records."""
         return [r for r in self.suite.runs if r.variant == variant and (variant, r.row) in self.of]
 
     def scores(self, run: Run, pick: str, metric: str) -> list[float]:
-        """Give a score per seed, as a share; empty where there was no epoch to pick."""
+        """Return a score per seed, as a share; empty where there was no epoch to pick."""
         picked = [record[pick] for record in self.of[run.variant, run.row].values()]
         return [p["scores"][metric] for p in picked if p and p["scores"][metric] is not None]
 
     def validation(self, run: Run, pick: str) -> list[float]:
-        """Give bACC on the validation part per seed."""
+        """Return bACC on the validation part per seed."""
         picked = [record[pick] for record in self.of[run.variant, run.row].values()]
         return [p["validation_bacc"] for p in picked if p and p["validation_bacc"] is not None]
 
     def acceptance(self, run: Run) -> list[float]:
-        """Give the share of candidates that was accepted, per seed."""
+        """Return the share of candidates that was accepted, per seed."""
         records = self.of[run.variant, run.row].values()
         return [r["acceptance"] for r in records if r["acceptance"] is not None]
 
     def paper_cell(self, run: Run, metric: str) -> Cell | None:
-        """Give what a paper prints for the row, if one does: the first of those in the suite file."""
+        """Return what a paper prints for the row, if one does: the first of those in the suite file."""
         for table in self.suite.paper.get("tables", []):
             name = table.get("name", self.suite.paper.get("name"))
             known = ("", name, f"{name}, {table['table']}")
@@ -87,7 +87,7 @@ class Results:
         return None
 
     def correct(self, variant: str, row: str, seeds: list[int]) -> np.ndarray:
-        """Give which documents were recognised after the last epoch, (n_seeds, n_documents)."""
+        """Return which documents were recognised after the last epoch, (n_seeds, n_documents)."""
         records = [self.of[variant, row][seed] for seed in seeds]
         return np.array([correct_documents(r["last"]["correct"], r["n_test"]) for r in records])
 
@@ -131,7 +131,7 @@ def write_tables(suite: Suite, *, records: Path, tables: Path) -> list[Path]:
 
 
 def as_markdown(results: Results) -> str:
-    """Give all tables of a suite as Markdown.
+    """Return all tables of a suite as Markdown.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def _bootstrap(n_test: tuple[int, ...], n_seeds: int, over: str) -> Bootstrap:
 
 
 def as_csv(results: Results) -> str:
-    """Give all means in long form: one line per variant, row, epoch and metric.
+    """Return all means in long form: one line per variant, row, epoch and metric.
 
     Parameters
     ----------

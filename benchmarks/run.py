@@ -199,7 +199,7 @@ class Progress:
         self.seconds.setdefault((record["variant"], record["row"]), []).append(took)
 
     def estimate(self) -> float:
-        """Give the seconds that are probably left."""
+        """Return the seconds that are probably left."""
         told = [value for values in self.seconds.values() for value in values]
         usual = sum(told) / len(told) if told else 0.0
         expected = 0.0

@@ -52,7 +52,7 @@ class StepTimes(Callback):
 
 
 def data(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give random images, with classes in the proportions of CIFAR-10-LT."""
+    """Return random images, with classes in the proportions of CIFAR-10-LT."""
     rng = np.random.default_rng(0)
     counts = long_tailed_counts(5000, N_CLASSES, imbalance_factor=100)
     y = rng.permutation(np.repeat(np.arange(N_CLASSES), counts))[:n_rows]
@@ -78,7 +78,7 @@ def trained(resampler, X, y, batch: int) -> tuple[DeferredRebalancingClassifier,
 
 
 def prediction(net: DeferredRebalancingClassifier, X: np.ndarray) -> float:
-    """Give the seconds of a prediction."""
+    """Return the seconds of a prediction."""
     began = time.process_time()
     net.predict(X)
     return time.process_time() - began

@@ -34,7 +34,7 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks.m2m_step import COUNTS, N_CLASSES, straightforward
 from benchmarks.provenance import commit, machine, source_hash, versions
-from ltresample._validation import LongTailWarning
+from ltresample.exceptions import LongTailWarning
 from ltresample.models import ResNet32
 from ltresample.over_sampling import (
     DistributionMatchingOversampler,
@@ -49,7 +49,7 @@ STAGES = ((16, 32), (32, 16), (64, 8))  # channels and pixels of ResNet-32's con
 
 
 def images(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give noise with class counts in the proportions of CIFAR-10-LT."""
+    """Return noise with class counts in the proportions of CIFAR-10-LT."""
     rng = np.random.default_rng(0)
     counts = np.maximum((COUNTS.numpy() * n / EPOCH).astype(int), 2)
     counts[0] += n - counts.sum()
@@ -58,7 +58,7 @@ def images(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def network(seed: int = 0) -> ResNet32:
-    """Give a ResNet-32."""
+    """Return a ResNet-32."""
     return ResNet32(N_CLASSES, generator=torch.Generator().manual_seed(seed))
 
 
@@ -94,7 +94,7 @@ class Operations(Callback):
 
 
 def methods(device: str, n_steps: int) -> dict[str, dict[str, Any]]:
-    """Give the classifier's settings for each method."""
+    """Return the classifier's settings for each method."""
     g = network(1).to(device).eval()
     guided = {"preset": "paper", "g": g, "n_steps": n_steps}
     rng = np.random.default_rng(0)
@@ -187,7 +187,7 @@ def limits(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _fastest(work: Callable[[], Any], device: str, repeats: int = 8) -> float:
-    """Give the least seconds of a few calls; a device is waited for."""
+    """Return the least seconds of a few calls; a device is waited for."""
     module = None if device == "cpu" else torch.get_device_module(torch.device(device))
     taken = []
     for _ in range(repeats):
@@ -232,7 +232,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def table(rows: dict[str, dict[str, float]], rates: dict[str, float]) -> list[str]:
-    """Give the lines of the table."""
+    """Return the lines of the table."""
     head = f"{'':18}{'ms/step':>10}{'s/epoch':>10}{'x plain':>9}{'GFLOP':>9}"
     lines = [f"{head}{'of product':>12}{'of convolution':>16}"]
     for name, row in rows.items():

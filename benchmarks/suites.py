@@ -83,7 +83,7 @@ class Suite:
         return list(dict.fromkeys(run.row for run in self.runs))
 
     def chosen(self, *, rows: list[str] = (), variants: list[str] = ()) -> list[Run]:
-        """Give the runs of some rows and variants; an empty list stands for all.
+        """Return the runs of some rows and variants; an empty list stands for all.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Suite:
 
 
 def suite_names() -> list[str]:
-    """Give the names of the suites in this package."""
+    """Return the names of the suites in this package."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
@@ -157,7 +157,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _variants(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
-    """Give a file's own variants, or of those that it extends the ones that it lists."""
+    """Return a file's own variants, or of those that it extends the ones that it lists."""
     known = base.get("variants", {"default": {}})
     chosen = content.get("variants", list(known))
     if isinstance(chosen, dict):

@@ -38,7 +38,7 @@ CLASSIFIERS = {
 
 
 def samplers(seed: int, smallest: int) -> dict:
-    """Give a sampler, or None, for each column."""
+    """Return a sampler, or None, for each column."""
     return {
         "none": None,
         "ROS": RandomOverSampler(random_state=seed),

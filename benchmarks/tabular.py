@@ -188,7 +188,7 @@ def scored(tests: list, proba: list, predicted: list) -> dict[str, float]:
 
 
 def precision(y: np.ndarray, proba: np.ndarray) -> float:
-    """Give average precision: of the smaller class of two, or the mean over all classes."""
+    """Return average precision: of the smaller class of two, or the mean over all classes."""
     n_classes = proba.shape[1]
     counts = np.bincount(y, minlength=n_classes)
     classes = [int(counts.argmin())] if n_classes == 2 else np.flatnonzero(counts)
@@ -197,7 +197,7 @@ def precision(y: np.ndarray, proba: np.ndarray) -> float:
 
 
 def merged(facts: list[dict]) -> dict[str, Any]:
-    """Give medians over folds of what was noted."""
+    """Return medians over folds of what was noted."""
     out: dict[str, Any] = {"n_failed": sum("failed" in fact for fact in facts)}
     out["left_out"] = any("left_out" in fact for fact in facts)
     for name in ("seconds", "accepted", "synthetic", "n_train"):

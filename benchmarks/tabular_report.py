@@ -40,7 +40,7 @@ class Scores(NamedTuple):
 
 
 def by_repeat(records: list[dict[str, Any]], classifier: str, metric: str) -> dict[str, dict]:
-    """Give row -> table -> repeat -> score."""
+    """Return row -> table -> repeat -> score."""
     values: dict[str, dict[str, dict]] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         for output, scores in record["scores"].get(classifier, {}).items():
@@ -50,7 +50,7 @@ def by_repeat(records: list[dict[str, Any]], classifier: str, metric: str) -> di
 
 
 def collect(records: list[dict[str, Any]], classifier: str, metric: str) -> dict[str, dict]:
-    """Give row -> table -> mean over repeats."""
+    """Return row -> table -> mean over repeats."""
     return {
         name: {table: float(np.mean(list(own.values()))) for table, own in of.items()}
         for name, of in by_repeat(records, classifier, metric).items()

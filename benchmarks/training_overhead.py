@@ -67,7 +67,7 @@ def plain_skorch(X: np.ndarray, y: np.ndarray, n_epochs: int) -> float:
 
 
 def _epochs_of(net, X: np.ndarray, y: np.ndarray) -> float:
-    """Give the seconds of all epochs as the net itself records them."""
+    """Return the seconds of all epochs as the net itself records them."""
     net.fit(X, y)
     return sum(net.history[:, "dur"])
 

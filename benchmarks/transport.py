@@ -66,7 +66,7 @@ def _cosine_cost(rng: np.random.Generator, n: int, m: int, rectified: bool) -> n
 
 
 def problems() -> list[Problem]:
-    """Give all problems of the run."""
+    """Return all problems of the run."""
     rng = np.random.default_rng(0)
 
     def ragged(least: int, most: int) -> list[tuple[int, int]]:
@@ -81,7 +81,7 @@ def problems() -> list[Problem]:
 
 
 def contestants(problem: Problem) -> dict[str, Callable[[], list]]:
-    """Give the solvers by name; each gives a list of plans or one padded batch of them."""
+    """Return the solvers by name; each gives a list of plans or one padded batch of them."""
     reg, costs = problem.reg, problem.costs
     uniform = [
         (np.full(C.shape[0], 1 / C.shape[0]), np.full(C.shape[1], 1 / C.shape[1])) for C in costs
@@ -120,7 +120,7 @@ def contestants(problem: Problem) -> dict[str, Callable[[], list]]:
 
 
 def reference(problem: Problem) -> list[np.ndarray]:
-    """Give POT's plans at a tight tolerance."""
+    """Return POT's plans at a tight tolerance."""
     return [
         ot.sinkhorn(
             np.full(C.shape[0], 1 / C.shape[0]),
@@ -135,7 +135,7 @@ def reference(problem: Problem) -> list[np.ndarray]:
 
 
 def measure(solve: Callable[[], list], runs: int) -> float:
-    """Give the median time in milliseconds, after one run that is not counted."""
+    """Return the median time in milliseconds, after one run that is not counted."""
     solve()
     times = []
     for _ in range(runs):
@@ -146,7 +146,7 @@ def measure(solve: Callable[[], list], runs: int) -> float:
 
 
 def errors(plans: list, wanted: list[np.ndarray]) -> tuple[float, float]:
-    """Give the largest L1 error of a marginal, and the largest difference of an entry."""
+    """Return the largest L1 error of a marginal, and the largest difference of an entry."""
     cropped = [
         np.asarray(plan, dtype=np.float64)[: best.shape[0], : best.shape[1]]
         for plan, best in zip(plans, wanted, strict=True)

@@ -53,7 +53,7 @@ class Parts(NamedTuple):
         return LongTailReport.from_predictions(y_true, y_pred, y_train=self.y_train)
 
     def validation_score(self, classifier: Any) -> float:
-        """Give bACC on the validation part, NaN if there is none."""
+        """Return bACC on the validation part, NaN if there is none."""
         if not len(self.y_validation):
             return math.nan
         predicted = classifier.predict(self.X_validation)
@@ -142,7 +142,7 @@ def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
 def _maker(
     task: Task, parts: Parts, hashed: str, clock: Clock
 ) -> Callable[[dict[str, Any], str], Any]:
-    """Give a function that builds what a part of the spec, of some name, stands for."""
+    """Return a function that builds what a part of the spec, of some name, stands for."""
 
     def guide(name: str, path: str) -> Any:
         child = _child(task.seed, f"guide{path}")
@@ -190,7 +190,7 @@ def offline_sampler(task: Task) -> tuple[Any, np.ndarray, np.ndarray]:
 
 
 def _child(seed: int, path: str) -> int:
-    """Give the seed that belongs to a place in the spec; the same in every row."""
+    """Return the seed that belongs to a place in the spec; the same in every row."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(path.encode())])
     return int(sequence.generate_state(1)[0] >> 1)
 
@@ -207,7 +207,7 @@ _guides: dict[str, _Guide] = {}  # rows of a suite share guides: the last few st
 
 
 def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str, *, device: str) -> _Guide:
-    """Give a guide that this process has fitted to the same data with the same seed, or fit it."""
+    """Return a guide that this process has fitted to the same data with the same seed, or fit it."""
     key = run_key(spec, seed, f"{hashed} {len(parts.y_train)}")
     if key not in _guides:
         start, busy = time.perf_counter(), time.process_time()
@@ -297,7 +297,7 @@ def _plain(value: Any) -> Any:
 
 
 def _history(classifier: Any) -> dict[str, list]:
-    """Give what the classifier noted after each epoch."""
+    """Return what the classifier noted after each epoch."""
     epochs = list(getattr(classifier, "history", None) or [])
     return {
         name: [_plain(epoch[column]) for epoch in epochs]

@@ -12,7 +12,7 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "DistributionMatchingOversampler": "ltresample.over_sampling",
     "LongTailReport": "ltresample.metrics",
-    "LongTailWarning": "ltresample._validation",
+    "LongTailWarning": "ltresample.exceptions",
     "M2mSampler": "ltresample.over_sampling",
     "OTMixSampler": "ltresample.over_sampling",
     "OpenSampler": "ltresample.over_sampling",

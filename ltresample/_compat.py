@@ -15,7 +15,7 @@ except ImportError:
         """Stand in for scikit-learn's mixin where there are no callbacks yet."""
 
     def with_callbacks(method):
-        """Give the method as it is."""
+        """Return the method as it is."""
         return method
 
 

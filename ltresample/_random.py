@@ -33,22 +33,22 @@ class Seed(NamedTuple):
     path: tuple[int, ...] = ()
 
     def child(self, *names: int | str) -> Seed:
-        """Give the node below this one at `names` (words are hashed, integers kept)."""
+        """Return the node below this one at `names` (words are hashed, integers kept)."""
         return Seed(self.entropy, self.path + tuple(_as_number(name) for name in names))
 
     def integer(self) -> int:
-        """Give a number in [0, 2**63) that belongs to this node."""
+        """Return a number in [0, 2**63) that belongs to this node."""
         state = np.random.SeedSequence(self.entropy, spawn_key=self.path).generate_state(
             1, np.uint64
         )
         return int(state[0] >> np.uint64(1))
 
     def numpy(self) -> np.random.Generator:
-        """Give a new NumPy generator at the start of this node's stream."""
+        """Return a new NumPy generator at the start of this node's stream."""
         return np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=self.path))
 
     def torch(self) -> torch.Generator:
-        """Give a new CPU generator at the start of this node's stream.
+        """Return a new CPU generator at the start of this node's stream.
 
         Numbers are drawn on the CPU and moved, so that a device changes nothing about the draw.
         """

@@ -58,7 +58,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Give the memory that is free on a device; 0 where it cannot tell, as the CPU cannot."""
+    """Return the memory that is free on a device; 0 where it cannot tell, as the CPU cannot."""
     module = None if device.type == "cpu" else torch.get_device_module(device)
     return module.mem_get_info(device)[0] if hasattr(module, "mem_get_info") else 0
 
@@ -66,7 +66,7 @@ def free_bytes(device: torch.device) -> int:
 def as_tensor(
     x: np.ndarray | Tensor, *, dtype: torch.dtype | None = None, device: torch.device | None = None
 ) -> Tensor:
-    """Give `x` as a detached tensor; read-only arrays are copied, others may share memory."""
+    """Return `x` as a detached tensor; read-only arrays are copied, others may share memory."""
     if isinstance(x, Tensor):
         return x.detach().to(device=device, dtype=dtype)
     x = np.asarray(x)
@@ -76,7 +76,7 @@ def as_tensor(
 
 
 def drop_mapped_pages(x: object) -> None:
-    """Give the pages of a read-only memory map back, which else stay in memory once they were read.
+    """Return the pages of a read-only memory map back, which else stay in memory once they were read.
 
     They are read again when they are needed. Anything but a NumPy memory map opened with "r", or a
     view of one, is passed over, as are systems that have no such call.
@@ -90,12 +90,12 @@ def drop_mapped_pages(x: object) -> None:
 
 
 def to_numpy(x: Tensor) -> np.ndarray:
-    """Give a tensor as an array on the CPU."""
+    """Return a tensor as an array on the CPU."""
     return x.detach().cpu().numpy()
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """Give the user's own module out of the wrappers of DistributedDataParallel and compile."""
+    """Return the user's own module out of the wrappers of DistributedDataParallel and compile."""
     while True:
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
             module = module.module

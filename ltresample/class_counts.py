@@ -33,7 +33,7 @@ _MAX_COUNT_DECAY = 0.999  # M2m's largest value
 
 
 def imbalance_factor(counts: ArrayLike) -> float:
-    """Give the imbalance factor ``N_max / N_min``.
+    """Return the imbalance factor ``N_max / N_min``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def imbalance_factor(counts: ArrayLike) -> float:
 def long_tailed_counts(
     n_max: int, n_classes: int, *, imbalance_factor: float, kind: str = "exp"
 ) -> NDArray[np.int64]:
-    """Give class counts that fall from `n_max` to ``n_max / imbalance_factor``.
+    """Return class counts that fall from `n_max` to ``n_max / imbalance_factor``.
 
     ``"exp"`` is the profile of the CIFAR-LT data sets [1]_,
     ``N_c = int(n_max * (1 / IF)^(c / (K - 1)))``. ``"step"`` gives the first ``K // 2`` classes
@@ -116,7 +116,7 @@ def long_tailed_counts(
 
 
 def effective_number(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
-    """Give the effective number of samples ``E_k = (1 - beta^N_k) / (1 - beta)`` [1]_.
+    """Return the effective number of samples ``E_k = (1 - beta^N_k) / (1 - beta)`` [1]_.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def effective_number(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
 def class_weights(
     counts: ArrayLike, kind: str = "balanced", *, beta: float = 0.9999
 ) -> NDArray[np.float64]:
-    """Give loss weights per class that sum to the number of classes.
+    """Return loss weights per class that sum to the number of classes.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def class_weights(
 
 
 def class_prior(counts: ArrayLike) -> NDArray[np.float64]:
-    """Give the class prior ``N_k / N``.
+    """Return the class prior ``N_k / N``.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def class_prior(counts: ArrayLike) -> NDArray[np.float64]:
 def complementary_distribution(
     counts: ArrayLike, alpha: float | None = None
 ) -> NDArray[np.float64]:
-    """Give the label distribution that fills up the class prior, as Open-sampling uses it [1]_.
+    """Return the label distribution that fills up the class prior, as Open-sampling uses it [1]_.
 
     ``Gamma_k = (alpha - p_k) / (K alpha - 1)`` with the prior ``p_k = N_k / N``: the rarer the
     class, the likelier the label. Open-sampling's class weights are ``K * Gamma_k``.
@@ -279,7 +279,7 @@ def complementary_distribution(
 def acceptance_probability(
     n_source: ArrayLike, n_target: ArrayLike, count_decay: float
 ) -> NDArray[np.float64]:
-    """Give M2m's probability to let a candidate pass, ``1 - beta^((N_source - N_target)+)`` [1]_.
+    """Return M2m's probability to let a candidate pass, ``1 - beta^((N_source - N_target)+)`` [1]_.
 
     Parameters
     ----------
@@ -316,7 +316,7 @@ def acceptance_probability(
 
 
 def scaled_count_decay(counts: ArrayLike) -> float:
-    """Give the largest count decay in (0, .999] that leaves every smaller class its candidates.
+    """Return the largest count decay in (0, .999] that leaves every smaller class its candidates.
 
     The smallest positive gap ``N_max - N_k`` still passes with probability .95, so
     ``beta = min(.999, .05^(1 / gap))``. M2m's .999 is made for thousands of samples a class and
@@ -353,7 +353,7 @@ def scaled_count_decay(counts: ArrayLike) -> float:
 
 
 def grid_count_decay(counts: ArrayLike, *, grid: Sequence[float] = (0.9, 0.99, 0.999)) -> float:
-    """Give the largest count decay of M2m's search grid that the smallest class can stand.
+    """Return the largest count decay of M2m's search grid that the smallest class can stand.
 
     It is the largest beta with ``1 - beta^(N_max - N_min) >= .95``; the smallest of the grid where
     there is none.
@@ -466,7 +466,7 @@ class PartialFill:
         _check_unit("share", self.share)
 
     def __call__(self, y: ArrayLike) -> dict[Any, int]:
-        """Give the number of samples of each class that grows.
+        """Return the number of samples of each class that grows.
 
         Parameters
         ----------
@@ -531,7 +531,7 @@ def _check_unit(name: str, value: float) -> None:
 
 
 def _checked(counts: ArrayLike, *, least: int) -> NDArray[np.float64]:
-    """Give counts as floats (n_classes,), all finite and not below `least`."""
+    """Return counts as floats (n_classes,), all finite and not below `least`."""
     array = np.asarray(counts)
     if array.ndim != 1 or not len(array) or array.dtype.kind not in "iuf":
         raise ValueError(

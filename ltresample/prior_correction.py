@@ -169,7 +169,7 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
 
     @available_if(_has_proba)
     def predict_proba(self, X):
-        """Give corrected probabilities, shape (n_samples, n_classes).
+        """Return corrected probabilities, shape (n_samples, n_classes).
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
 
     @available_if(_has_proba)
     def predict_log_proba(self, X):
-        """Give the logarithms of the corrected probabilities, shape (n_samples, n_classes).
+        """Return the logarithms of the corrected probabilities, shape (n_samples, n_classes).
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
             return np.log(self.predict_proba(X))
 
     def predict(self, X):
-        """Give the class of the largest corrected probability, shape (n_samples,).
+        """Return the class of the largest corrected probability, shape (n_samples,).
 
         Parameters
         ----------

@@ -9,11 +9,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "ltresample"
 
 LAYER = {
-    "__init__": 5,
+    "__init__": 6,
     "class_counts": 0,
     "_random": 0,
     "_torch": 0,
-    "_validation": 0,
+    "exceptions": 0,
     "_compat": 0,
     "models": 1,
     "distances": 1,
@@ -23,14 +23,16 @@ LAYER = {
     "datasets": 1,
     "embeddings": 2,
     "pairing": 2,
-    "synthesis": 3,
-    "over_sampling": 4,
-    "training": 4,
-    "plotting": 4,
+    "rows": 2,
+    "guides": 3,
+    "synthesis": 4,
+    "over_sampling": 5,
+    "training": 5,
+    "plotting": 5,
     "prior_correction": 1,
 }
 # layer 0 has an order of its own: who may use whom
-WITHIN_LAYER_0 = {"_compat": set(), "class_counts": {"_validation"}, "_torch": {"_random"}}
+WITHIN_LAYER_0 = {"_compat": set(), "class_counts": {"exceptions"}, "_torch": {"_random"}}
 FORBIDDEN_IN_SYNTHESIS = {"sklearn", "imblearn", "skorch", "pandas", "polars", "ot"}
 
 FILES = sorted(ROOT.rglob("*.py"))

@@ -136,7 +136,7 @@ def _class_seed(root: Seed, k: int) -> Seed:
 
 
 def _read_attributes(place: Path) -> tuple[list[str], NDArray[np.bool_]]:
-    """Give image names and which of the five attributes they have, (n, 5)."""
+    """Return image names and which of the five attributes they have, (n, 5)."""
     if not place.is_file():
         raise FileNotFoundError(f"The attributes of CelebA are missing. Got no file {place}.")
     lines = place.read_text(encoding="ascii").splitlines()

@@ -183,7 +183,7 @@ class _Recipe(NamedTuple):
 
 
 def _published_shuffle(y: NDArray, counts: NDArray, random_state: Any) -> NDArray:
-    """Give the images of LDAM's loader: one stream, shuffled class after class."""
+    """Return the images of LDAM's loader: one stream, shuffled class after class."""
     stream = check_random_state(0)  # the same numbers as after np.random.seed(0)
     chosen = []
     for c, count in enumerate(counts):

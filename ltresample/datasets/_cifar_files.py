@@ -123,7 +123,7 @@ def read_cifar(
 
 
 def _source(cifar: Cifar, folder: Path) -> Path | None:
-    """Give the .npz file or the folder of published files."""
+    """Return the .npz file or the folder of published files."""
     packed = folder / f"{cifar.name}.npz"
     if packed.is_file():
         return packed

@@ -29,7 +29,7 @@ class RemoteFile(NamedTuple):
 
 
 def data_folder(data_home: str | os.PathLike | None = None) -> Path:
-    """Give the cache folder: `data_home`, $LTRESAMPLE_DATA or ~/ltresample_data, in this order."""
+    """Return the cache folder: `data_home`, $LTRESAMPLE_DATA or ~/ltresample_data, in this order."""
     home = data_home or os.environ.get("LTRESAMPLE_DATA") or Path("~") / "ltresample_data"
     return Path(home).expanduser()
 
@@ -42,7 +42,7 @@ def find_file(
     data_home: str | os.PathLike | None = None,
     download_if_missing: bool = True,
 ) -> Path:
-    """Give the place of a file whose content is the expected one.
+    """Return the place of a file whose content is the expected one.
 
     Parameters
     ----------

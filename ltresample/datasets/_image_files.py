@@ -163,7 +163,7 @@ def image_bunch(
     target_names: Sequence[str] | None = None,
     n_classes: int | None = None,
 ) -> Bunch:
-    """Give the parts of a data set, with class counts and the hashes of the lists.
+    """Return the parts of a data set, with class counts and the hashes of the lists.
 
     Parameters
     ----------

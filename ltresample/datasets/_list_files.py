@@ -100,7 +100,7 @@ def _read_json(place: Path) -> dict[str, Any]:
 
 
 def _from_json(content: dict[str, Any], ids: NDArray[np.int64], place: Path) -> ImageList:
-    """Give names and labels, those of the category numbers in increasing order."""
+    """Return names and labels, those of the category numbers in increasing order."""
     files = {image["id"]: image["file_name"] for image in content["images"]}
     try:
         names = [files[a["image_id"]] for a in content["annotations"]]

@@ -179,7 +179,7 @@ def _check_enough(labels: NDArray, available: NDArray, wanted: NDArray) -> None:
 
 
 def _pick(y: NDArray, labels: NDArray, wanted: NDArray, seed: Seed | None) -> NDArray[np.int64]:
-    """Give increasing indices; each class has its own stream and does not depend on the others."""
+    """Return increasing indices; each class has its own stream and does not depend on the others."""
     chosen = []
     for place, label in enumerate(np.unique(y)):
         rows = np.flatnonzero(y == label)

@@ -133,7 +133,7 @@ class KnownRows:
 
 
 def _keys(rows: Any, kind: np.dtype) -> list[int]:
-    """Give a hash of each row; positive and negative zeros are alike."""
+    """Return a hash of each row; positive and negative zeros are alike."""
     if sparse.issparse(rows):
         rows = rows.astype(kind)
         rows.eliminate_zeros()
@@ -156,7 +156,7 @@ def _taken(X: Any, index: NDArray) -> Any:
 
 
 def _within(rows, projected_aux, X, projected, radius) -> list[tuple[int, int]]:
-    """Give, for rows near a row of X, their position and that of the nearest candidate in X."""
+    """Return, for rows near a row of X, their position and that of the nearest candidate in X."""
     square = (projected**2).sum(1)
     found = []
     step = max(1, _BLOCK // (8 * len(projected)))
@@ -187,14 +187,14 @@ def _nearest(row: NDArray, X: Any, candidates: NDArray) -> tuple[float, int]:
 
 
 def _projection(sampled: NDArray) -> tuple[NDArray, NDArray]:
-    """Give the mean of some rows and their first principal directions (d, r), orthonormal."""
+    """Return the mean of some rows and their first principal directions (d, r), orthonormal."""
     center = sampled.mean(0)
     _, _, directions = np.linalg.svd(sampled - center, full_matrices=False)
     return center, directions[:_DIRECTIONS].T
 
 
 def _default_radius(X: Any, sampled: NDArray, sample: NDArray) -> float:
-    """Give a fifth of the median distance from a sampled row to its nearest other row of X."""
+    """Return a fifth of the median distance from a sampled row to its nearest other row of X."""
     square = (sampled**2).sum(1)
     best = np.full(len(sampled), np.inf)
     for part in _blocks(X):

@@ -24,7 +24,7 @@ __all__ = [
 def make_gaussian_noise(
     X: Any, n_samples: int | None = None, *, center=None, scale=None, random_state=None
 ) -> NDArray:
-    """Give Gaussian noise with the mean and spread of real rows.
+    """Return Gaussian noise with the mean and spread of real rows.
 
     ``center + scale * z`` with z from N(0, .5^2), clipped to [-1, 1], as the published code of
     Open-sampling [1]_ makes it.
@@ -72,7 +72,7 @@ def make_gaussian_noise(
 def make_rademacher_noise(
     X: Any, n_samples: int | None = None, *, center=None, scale=None, random_state=None
 ) -> NDArray:
-    """Give noise with two values a channel or column: center - scale and center + scale.
+    """Return noise with two values a channel or column: center - scale and center + scale.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def make_blob_noise(
     image_shape: tuple[int, ...] | None = None,
     random_state=None,
 ) -> NDArray:
-    """Give images of blobs with sharp edges: thresholded, blurred coin flips.
+    """Return images of blobs with sharp edges: thresholded, blurred coin flips.
 
     A coin with chance .7 for each pixel and channel, blurred with a Gaussian of 1.5 pixels over
     height, width and channels, what is below .75 set to 0, then ``2 z - 1`` [1]_.
@@ -165,7 +165,7 @@ def make_blob_noise(
 
 
 def permute_features(X: Any, n_samples: int | None = None, *, random_state=None) -> NDArray:
-    """Give rows whose columns come from different real rows: true marginals, no dependence.
+    """Return rows whose columns come from different real rows: true marginals, no dependence.
 
     Each column is a permutation of that column of X, drawn apart from the others, and again for
     every further len(X) rows.
@@ -215,7 +215,7 @@ def shuffle_patches(
     image_shape: tuple[int, ...] | None = None,
     random_state=None,
 ) -> NDArray:
-    """Give images put together from square patches of real images in random places.
+    """Return images put together from square patches of real images in random places.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def shuffle_patches(
 
 
 def shuffle_words(X: Any, n_samples: int | None = None, *, random_state=None) -> Any:
-    """Give documents with the lengths and the words of real ones, shuffled among them.
+    """Return documents with the lengths and the words of real ones, shuffled among them.
 
     All (document, word) pairs of real documents are taken apart and the words dealt out anew: each
     made document has the number of entries and the values of a real one, and each word is as
@@ -328,7 +328,7 @@ def shuffle_words(X: Any, n_samples: int | None = None, *, random_state=None) ->
 
 
 def _noise(draw: Callable, X: Any, n_samples: int | None, center, scale, random_state) -> NDArray:
-    """Give center + scale * draw in the type of X, block by block."""
+    """Return center + scale * draw in the type of X, block by block."""
     X = _checked(X)
     n = _wanted(X, n_samples)
     center, scale = _per_channel(X, center, np.mean), _per_channel(X, scale, np.std)
@@ -346,7 +346,7 @@ def _noise(draw: Callable, X: Any, n_samples: int | None, center, scale, random_
 
 
 def _per_channel(X: NDArray, given: ArrayLike | None, statistic: Callable) -> NDArray:
-    """Give one number a channel or column, in a shape that broadcasts to a row."""
+    """Return one number a channel or column, in a shape that broadcasts to a row."""
     channels = X.ndim in (2, 4)  # images without channels have one number
     if given is None:
         axes = tuple(a for a in range(X.ndim) if not (channels and a == 1))
@@ -356,7 +356,7 @@ def _per_channel(X: NDArray, given: ArrayLike | None, statistic: Callable) -> ND
 
 
 def _full_range(X: NDArray, low: Any, high: Any) -> tuple[Any, Any]:
-    """Give the range of images: [0, 255] for bytes, [0, 1] where all lie in it, else their own."""
+    """Return the range of images: [0, 255] for bytes, [0, 1] where all lie in it, else their own."""
     if X.dtype == np.uint8:
         return 0, 255
     return (0, 1) if low >= 0 and high <= 1 else (low, high)
@@ -375,7 +375,7 @@ def _patch_size(height: int, width: int, patch: int | None) -> int:
 
 
 def _checked(X: Any) -> NDArray:
-    """Give real rows as an array (n, ...)."""
+    """Return real rows as an array (n, ...)."""
     if sparse.issparse(X):
         raise ValueError(
             f"X must be dense here. Got a sparse {type(X).__name__}. Use shuffle_words."
@@ -390,7 +390,7 @@ def _checked(X: Any) -> NDArray:
 
 
 def _as_images(X: NDArray, image_shape: tuple[int, ...] | None, name: str) -> NDArray:
-    """Give images (n, H, W) or (n, C, H, W), of flat rows by their shape."""
+    """Return images (n, H, W) or (n, C, H, W), of flat rows by their shape."""
     if image_shape is not None:
         if len(image_shape) not in (2, 3) or np.prod(image_shape) != np.prod(X.shape[1:]):
             raise ValueError(

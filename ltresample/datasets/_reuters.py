@@ -212,7 +212,7 @@ def _read(place: Path, stop_words: Collection[str]) -> _Documents:
 
 
 def _vocabulary(documents: Iterable[list[str]], size: int | None) -> NDArray[np.str_]:
-    """Give words by decreasing frequency, then alphabetically; the column of all others last."""
+    """Return words by decreasing frequency, then alphabetically; the column of all others last."""
     counts = Counter(word for document in documents for word in document)
     words = sorted(counts, key=lambda word: (-counts[word], word))
     return np.array(words if size is None else [*words[: size - 1], _OTHER])

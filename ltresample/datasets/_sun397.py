@@ -118,7 +118,7 @@ def _read_classes(place: Path) -> list[str]:
 
 
 def _files(folder: Path, name: str) -> list[str]:
-    """Give the images of a class, sorted."""
+    """Return the images of a class, sorted."""
     if not (folder / name).is_dir():
         raise FileNotFoundError(f"The images of class {name} are missing in {folder}.")
     return sorted(f"{name}/{place.name}" for place in (folder / name).glob("*.jpg"))

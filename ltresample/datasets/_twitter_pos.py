@@ -197,7 +197,7 @@ def _table(
     boundary: str | None,
     place: str | os.PathLike,
 ) -> dict[str, NDArray[np.float32]]:
-    """Give a vector to every word and to the boundary, whose word is empty."""
+    """Return a vector to every word and to the boundary, whose word is empty."""
     zeros = np.zeros_like(next(iter(vectors.values())))
     if unknown is not None and unknown not in vectors:
         raise ValueError(

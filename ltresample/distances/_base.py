@@ -83,7 +83,7 @@ class Distance(ABC):
 
     @abstractmethod
     def between(self, pairs: SetPairs) -> Tensor:
-        """Give the distances of shape (S,); must be finite, of any value, where a set is empty."""
+        """Return the distances of shape (S,); must be finite, of any value, where a set is empty."""
 
 
 def set_pairs(
@@ -108,7 +108,7 @@ def set_pairs(
 
 
 def _weighted(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Give the rows with padding set to zero, and their weights (S, n)."""
+    """Return the rows with padding set to zero, and their weights (S, n)."""
     if mask is None:
         return x, x.new_full(x.shape[:2], 1 / max(x.shape[1], 1))
     weight = mask.to(x.dtype) / mask.sum(-1, keepdim=True).clamp_min(1)

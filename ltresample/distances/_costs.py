@@ -60,7 +60,7 @@ def cosine_cost(real: Tensor, synthetic: Tensor) -> Tensor:
 
 
 def euclidean_cost(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Give sqrt(||r - s||^2 + 1e-12) between rows, smooth where two rows meet.
+    """Return sqrt(||r - s||^2 + 1e-12) between rows, smooth where two rows meet.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ _COSTS: dict[str, Cost] = {
 
 
 def find_cost(cost: str | Cost) -> Cost:
-    """Give the cost function of a name; a function is given back."""
+    """Return the cost function of a name; a function is given back."""
     if callable(cost):
         return cost
     if cost not in _COSTS:

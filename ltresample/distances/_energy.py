@@ -50,7 +50,7 @@ class EnergyDistance(Distance):
     normalize: bool = False
 
     def between(self, pairs: SetPairs) -> Tensor:
-        """Give the energy distances, shape (S,)."""
+        """Return the energy distances, shape (S,)."""
         real, synthetic, a, b = pairs.real, pairs.synthetic, pairs.a, pairs.b
         if self.normalize:
             real, synthetic = unit_rows(real), unit_rows(synthetic)
@@ -59,5 +59,5 @@ class EnergyDistance(Distance):
 
 
 def _mean_distance(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Give sum_ij a_i b_j ||x_i - y_j||, shape (S,)."""
+    """Return sum_ij a_i b_j ||x_i - y_j||, shape (S,)."""
     return (a[:, None] @ euclidean_cost(x, y) @ b[..., None])[:, 0, 0]

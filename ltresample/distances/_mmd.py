@@ -40,7 +40,7 @@ class MaximumMeanDiscrepancy(Distance):
     normalize: bool = False
 
     def between(self, pairs: SetPairs) -> Tensor:
-        """Give the squared distances of the means, shape (S,)."""
+        """Return the squared distances of the means, shape (S,)."""
         real, synthetic = pairs.real, pairs.synthetic
         if self.normalize:
             real, synthetic = unit_rows(real), unit_rows(synthetic)

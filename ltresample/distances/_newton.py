@@ -120,5 +120,5 @@ def _line_search(
 
 
 def _sinkhorn_step(here: _Point, cost: Tensor, weights: _Weights) -> Tensor:
-    """Give the phi that makes the row sums exact; this never lowers the objective."""
+    """Return the phi that makes the row sums exact; this never lowers the objective."""
     return weights.log_a - torch.logsumexp(here.psi[:, None] - cost, 2)

@@ -68,7 +68,7 @@ def scaled_plan(cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float
 
 
 def _scale(xp: Any, cost: Any, a: Any, b: Any, *, max_iter: int, tol: float) -> tuple:
-    """Give plan, log u, log v, row error and iterations; `xp` is NumPy or torch."""
+    """Return plan, log u, log v, row error and iterations; `xp` is NumPy or torch."""
     K = -cost  # (S, n, m)
     K, Kt = xp.exp(K, out=K), K.swapaxes(1, 2)
     a, b = a[:, None], b[:, None]  # (S, 1, n), (S, 1, m)

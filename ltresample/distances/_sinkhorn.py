@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ltresample._validation import LongTailWarning
 from ltresample.distances._newton import newton_plan
 from ltresample.distances._scaling import ScaledPlan, scaled_plan
+from ltresample.exceptions import LongTailWarning
 
 __all__ = ["TransportPlan", "sinkhorn_plan"]
 
@@ -150,7 +150,7 @@ def _pose(
     row_mask: Tensor | None,
     col_mask: Tensor | None,
 ) -> _Problem:
-    """Give weights to all rows and columns, zero at masked ones, and those an existing cost."""
+    """Return weights to all rows and columns, zero at masked ones, and those an existing cost."""
     uniform = a is None and b is None
     a = _weigh(a, row_mask, cost.new_empty(cost.shape[:2]), "a", "row_mask")
     b = _weigh(b, col_mask, cost.new_empty(cost.shape[::2]), "b", "col_mask")
@@ -169,7 +169,7 @@ def _pose(
 def _weigh(
     weight: Tensor | None, mask: Tensor | None, like: Tensor, name: str, mask_name: str
 ) -> Tensor:
-    """Give the weights of one side, by default uniform over what exists."""
+    """Return the weights of one side, by default uniform over what exists."""
     if mask is not None and (mask.dtype != torch.bool or mask.shape != like.shape):
         raise ValueError(
             f"{mask_name} must be a bool tensor of shape {tuple(like.shape)}, True where the cost "
@@ -211,7 +211,7 @@ def _solve(problem: _Problem, *, reg: float, max_iter: int, tol: float) -> Trans
 
 
 def _unscale(found: ScaledPlan, problem: _Problem, *, least: Tensor, reg: float) -> TransportPlan:
-    """Give plans and potentials in the units and the precision of the cost."""
+    """Return plans and potentials in the units and the precision of the cost."""
     dtype, occupied = problem.cost.dtype, problem.occupied
     f = (found.phi * reg).to(dtype) + least[:, None]
     g = (found.psi * reg).to(dtype)
@@ -223,7 +223,7 @@ def _unscale(found: ScaledPlan, problem: _Problem, *, least: Tensor, reg: float)
 
 
 def _unsolved(cost: Tensor, a: Tensor, b: Tensor) -> ScaledPlan:
-    """Give a plan that nothing is known of."""
+    """Return a plan that nothing is known of."""
     unknown = torch.full_like(a[:, 0], torch.inf)
     return ScaledPlan(cost.clone(), torch.zeros_like(a), torch.zeros_like(b), unknown, 0)
 
@@ -252,7 +252,7 @@ def _finish(
 
 
 def _precise_type(like: Tensor) -> torch.dtype:
-    """Give double precision, single on the one kind of device that has no other."""
+    """Return double precision, single on the one kind of device that has no other."""
     return torch.float32 if like.device.type == "mps" else torch.float64
 
 

@@ -29,7 +29,7 @@ class _Transport(Distance):
         real_mask: Tensor | None = None,
         synthetic_mask: Tensor | None = None,
     ) -> Tensor:
-        """Give the transport plan on which the distance rests.
+        """Return the transport plan on which the distance rests.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class _Transport(Distance):
         return plan if real.ndim == 3 else plan[0]
 
     def between(self, pairs: SetPairs) -> Tensor:
-        """Give the transport costs, shape (S,)."""
+        """Return the transport costs, shape (S,)."""
         cost = self._costs(pairs)
         plan = self._plan(cost.detach(), pairs)
         return (plan * cost).sum((1, 2)) + self._constant(plan)
@@ -57,11 +57,11 @@ class _Transport(Distance):
 
     @abstractmethod
     def _plan(self, cost: Tensor, pairs: SetPairs) -> Tensor:
-        """Give plans (S, n, m) without gradient."""
+        """Return plans (S, n, m) without gradient."""
 
     @abstractmethod
     def _constant(self, plan: Tensor) -> Tensor | float:
-        """Give what the plan itself adds to the value."""
+        """Return what the plan itself adds to the value."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class IdentityEmbedding:
     def member(
         self, generator: torch.Generator, *, calibration: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """Give the only member; both arguments are of no meaning."""
+        """Return the only member; both arguments are of no meaning."""
         return _flat
 
 

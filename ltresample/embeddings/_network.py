@@ -53,7 +53,7 @@ class NetworkEmbedding:
     def member(
         self, generator: torch.Generator, *, calibration: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """Give the only member; both arguments are of no meaning.
+        """Return the only member; both arguments are of no meaning.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class NetworkEmbedding:
 
 
 def _as_taken_by(module: nn.Module, x: Tensor) -> Tensor:
-    """Give rows in the type and place of a network's first floating-point tensor."""
+    """Return rows in the type and place of a network's first floating-point tensor."""
     for tensor in [*module.parameters(), *module.buffers()]:
         if tensor.is_floating_point():
             return x.to(device=tensor.device, dtype=tensor.dtype)

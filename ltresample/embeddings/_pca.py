@@ -61,7 +61,7 @@ class PCAEmbedding:
             )
 
     def fit(self, x: Tensor) -> PCAEmbedding:
-        """Give a copy that knows the directions.
+        """Return a copy that knows the directions.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class PCAEmbedding:
     def member(
         self, generator: torch.Generator, *, calibration: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """Give the projection, in the dtype and on the device of `calibration`.
+        """Return the projection, in the dtype and on the device of `calibration`.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class PCAEmbedding:
 
 
 def _directions(x: Tensor, mean: Tensor, most: int) -> Tensor:
-    """Give the leading eigenvectors of the covariance as rows (n_kept, d), with fixed signs."""
+    """Return the leading eigenvectors of the covariance as rows (n_kept, d), with fixed signs."""
     n, d = x.shape
     if n > d:  # the smaller of the two Gram matrices
         gram = torch.zeros(d, d, dtype=torch.float64)

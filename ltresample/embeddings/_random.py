@@ -174,7 +174,7 @@ class FixedRandomEmbedding:
     def member(
         self, generator: torch.Generator, *, calibration: Tensor
     ) -> Callable[[Tensor], Tensor]:
-        """Give the member that `seed` chooses; see `RandomEmbedding.member`."""
+        """Return the member that `seed` chooses; see `RandomEmbedding.member`."""
         return self._family().member(Seed(self.seed).torch(), calibration=calibration)
 
 

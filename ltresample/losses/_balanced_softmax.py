@@ -115,5 +115,5 @@ class BalancedSoftmaxLoss(LongTailLoss):
 
 
 def balanced_softmax_rows(logits: Tensor, y: Tensor, class_counts: Tensor) -> Tensor:
-    """Give the cross-entropy of logits + log N as (m,)."""
+    """Return the cross-entropy of logits + log N as (m,)."""
     return cross_entropy_rows(logits + per_class("class_counts", class_counts, logits).log(), y)

@@ -127,7 +127,7 @@ class LongTailLoss(nn.Module):
             self.set_weight(torch.ones(len(self.class_counts)))
 
     def per_row(self, logits: Tensor, y: Tensor) -> Tensor:
-        """Give the row losses without class weights.
+        """Return the row losses without class weights.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class LongTailLoss(nn.Module):
     def forward(
         self, logits: Tensor, y: Tensor, *, sample_weight: ArrayLike | Tensor | None = None
     ) -> Tensor:
-        """Give the loss of a batch.
+        """Return the loss of a batch.
 
         Parameters
         ----------
@@ -230,6 +230,6 @@ class LongTailLoss(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:
-        """Give the settings."""
+        """Return the settings."""
         settings = {k: v for k, v in vars(self).items() if k[0] != "_" and k != "training"}
         return ", ".join(f"{name}={value!r}" for name, value in settings.items())

@@ -108,12 +108,12 @@ class CrossEntropy(LongTailLoss):
     def forward(
         self, logits: Tensor, y: Tensor, *, sample_weight: ArrayLike | Tensor | None = None
     ) -> Tensor:
-        """Give the loss of a batch; see `LongTailLoss.forward`."""
+        """Return the loss of a batch; see `LongTailLoss.forward`."""
         loss = self._by_torch(logits, y) if sample_weight is None else None
         return super().forward(logits, y, sample_weight=sample_weight) if loss is None else loss
 
     def _by_torch(self, logits: Tensor, y: Tensor) -> Tensor | None:
-        """Give PyTorch's own loss, in one call; None where it is another one or nothing at all."""
+        """Return PyTorch's own loss, in one call; None where it is another one or nothing at all."""
         if self.reduction != "weighted_mean" or not isinstance(logits, Tensor):
             return None
         if logits.device.type != "cpu" or logits.ndim != 2 or logits.dtype.itemsize < 4:

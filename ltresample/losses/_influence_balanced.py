@@ -180,7 +180,7 @@ class InfluenceBalancedLoss(LongTailLoss):
         self.set_weight(class_weights(to_numpy(checked_counts(counts)), "inverse"))
 
     def per_row(self, logits: Tensor, y: Tensor, features: Tensor | None = None) -> Tensor:
-        """Give the row losses without class weights.
+        """Return the row losses without class weights.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class InfluenceBalancedLoss(LongTailLoss):
         *,
         sample_weight: ArrayLike | Tensor | None = None,
     ) -> Tensor:
-        """Give the loss of a batch.
+        """Return the loss of a batch.
 
         Parameters
         ----------

@@ -16,7 +16,7 @@ __all__ = ["check_at_least", "checked_counts", "checked_inputs", "checked_weight
 def checked_inputs(
     name: str, logits: Tensor, y: Tensor, *, soft_targets: bool
 ) -> tuple[Tensor, Tensor]:
-    """Give logits (m, K), at least float32, and y as (m,) int64 or (m, K) in the logits' type."""
+    """Return logits (m, K), at least float32, and y as (m,) int64 or (m, K) in the logits' type."""
     _check_logits(logits)
     logits = logits.float() if logits.dtype.itemsize < 4 else logits
     if not isinstance(y, Tensor):
@@ -28,7 +28,7 @@ def checked_inputs(
 
 
 def per_class(name: str, values: ArrayLike | Tensor, logits: Tensor) -> Tensor:
-    """Give one value a class (K,) in the type and at the place of the logits (m, K)."""
+    """Return one value a class (K,) in the type and at the place of the logits (m, K)."""
     values = as_tensor(values, dtype=logits.dtype, device=logits.device)
     if values.shape != logits.shape[1:]:
         raise ValueError(
@@ -39,7 +39,7 @@ def per_class(name: str, values: ArrayLike | Tensor, logits: Tensor) -> Tensor:
 
 
 def per_sample(values: ArrayLike | Tensor, logits: Tensor) -> Tensor:
-    """Give sample weights (m,) in the type and at the place of the logits (m, K)."""
+    """Return sample weights (m,) in the type and at the place of the logits (m, K)."""
     values = values if isinstance(values, Tensor) else as_tensor(values)
     if values.shape != logits.shape[:1]:
         raise ValueError(
@@ -50,7 +50,7 @@ def per_sample(values: ArrayLike | Tensor, logits: Tensor) -> Tensor:
 
 
 def checked_counts(counts: ArrayLike | Tensor) -> Tensor:
-    """Give class counts (K,) as whole numbers, each at least 1."""
+    """Return class counts (K,) as whole numbers, each at least 1."""
     counts = _vector("class_counts", counts)
     whole = counts.isfinite() & (counts >= 1) & (counts == counts.floor())
     if counts.device.type == "cpu" and not bool(whole.all()):
@@ -62,7 +62,7 @@ def checked_counts(counts: ArrayLike | Tensor) -> Tensor:
 
 
 def checked_weight(weight: ArrayLike | Tensor) -> Tensor:
-    """Give class weights (K,), finite and not negative."""
+    """Return class weights (K,), finite and not negative."""
     weight = _vector("weight", weight)
     if weight.device.type == "cpu" and not bool((weight.isfinite() & (weight >= 0)).all()):
         raise ValueError(f"weight must be finite and at least 0. Got {weight.tolist()}.")

@@ -169,12 +169,12 @@ def _ldam_rows(
 
 
 def _loss_of_each_class(logits: Tensor, margins: Tensor) -> Tensor:
-    """Give the losses (m, K) that a row would have, were k its class."""
+    """Return the losses (m, K) that a row would have, were k its class."""
     return -F.logsigmoid(logits - margins - _logsumexp_of_others(logits))
 
 
 def _logsumexp_of_others(logits: Tensor) -> Tensor:
-    """Give log sum_{j != k} e^(z_j) for each k, as (m, K)."""
+    """Return log sum_{j != k} e^(z_j) for each k, as (m, K)."""
     largest = torch.zeros_like(logits, dtype=torch.bool)
     largest = largest.scatter(1, logits.argmax(1, keepdim=True), True)
     # p_k <= 1/2 for all but the largest, so log(1 - p_k) is exact for them only

@@ -94,7 +94,7 @@ def reliability(
 def calibration_error(
     y_true: ArrayLike, proba: ArrayLike, *, labels: ArrayLike | None = None, n_bins: int = 10
 ) -> float:
-    """Give the expected calibration error of the top label.
+    """Return the expected calibration error of the top label.
 
     ``ECE = sum_b n_b / n * |frequency_b - confidence_b|`` over bins b of equal width
     (Eq. 3 of [1]_).

@@ -194,7 +194,7 @@ class LongTailReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all fields as lists and plain numbers, ready for JSON.
+        """Return all fields as lists and plain numbers, ready for JSON.
 
         Returns
         -------
@@ -265,7 +265,7 @@ def _means(recall: NDArray[np.float64], n_test: NDArray[np.int64]) -> dict[str, 
 
 
 def _class_table(report: LongTailReport) -> list[str]:
-    """Give lines by decreasing training count; of many classes only both ends."""
+    """Return lines by decreasing training count; of many classes only both ends."""
     order = np.argsort(-report.class_counts, kind="stable")
     columns = [
         ["class", *(str(label) for label in report.labels[order].tolist())],

@@ -17,7 +17,7 @@ __all__ = ["geometric_mean", "recall_per_class", "shot_accuracy"]
 def recall_per_class(
     y_true: ArrayLike, y_pred: ArrayLike, *, labels: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """Give the share of each class's samples that are recognised.
+    """Return the share of each class's samples that are recognised.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def recall_per_class(
 def geometric_mean(
     y_true: ArrayLike, y_pred: ArrayLike, *, correction: float = 0.0, floor: float = 0.0
 ) -> float:
-    """Give the geometric mean of the recalls of the classes in `y_true`.
+    """Return the geometric mean of the recalls of the classes in `y_true`.
 
     A single class that is never recognised makes it 0. Published values for many classes are often
     above 0 although such classes are likely there, so the zeros were replaced somehow:
@@ -97,7 +97,7 @@ def geometric_mean(
 def geometric_mean_of(
     recall: NDArray[np.float64], *, correction: ArrayLike = 0.0, floor: float = 0.0
 ) -> float:
-    """Give the geometric mean of recalls (n_classes,), zeros replaced, all raised to a floor."""
+    """Return the geometric mean of recalls (n_classes,), zeros replaced, all raised to a floor."""
     for name, value in (("correction", correction), ("floor", floor)):
         if not (np.less_equal(0, value) & np.less_equal(value, 1)).all():
             raise ValueError(f"{name} must be in [0, 1]. Got {name}={value!r}.")
@@ -112,7 +112,7 @@ def shot_accuracy(
     many: float = 100,
     few: float = 20,
 ) -> dict[str, float]:
-    """Give the mean recall of many-, medium- and few-shot classes.
+    """Return the mean recall of many-, medium- and few-shot classes.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def shot_accuracy(
 def mean_recall_by_shots(
     recall: NDArray[np.float64], counts: NDArray, *, many: float, few: float
 ) -> dict[str, float]:
-    """Give mean recalls by group from recalls and counts (n_classes,), passing over NaN."""
+    """Return mean recalls by group from recalls and counts (n_classes,), passing over NaN."""
     tested = ~np.isnan(recall)
     groups = shot_groups(counts, many=many, few=few)
     return {
@@ -157,7 +157,7 @@ def mean_recall_by_shots(
 
 
 def aligned_counts(y_true: ArrayLike, class_counts: ArrayLike | Mapping) -> tuple[NDArray, NDArray]:
-    """Give sorted labels and their training counts, both (n_classes,)."""
+    """Return sorted labels and their training counts, both (n_classes,)."""
     present = np.unique(np.asarray(y_true))
     if not isinstance(class_counts, Mapping):
         counts = np.asarray(class_counts)

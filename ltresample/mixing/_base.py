@@ -54,7 +54,7 @@ class LabelRule(Protocol):
     """How much of the label is the background's, where that is not its share of the sample."""
 
     def share(self, lam: Tensor, n_foreground: Tensor, n_background: Tensor) -> Tensor:
-        """Give the background's share of the label (m,), from its share `lam` of the sample."""
+        """Return the background's share of the label (m,), from its share `lam` of the sample."""
 
 
 def draw_ratio(
@@ -118,5 +118,5 @@ def check_pairs(foreground: Tensor, background: Tensor) -> None:
 
 
 def as_column(lam: Tensor, like: Tensor) -> Tensor:
-    """Give values (m,) in the type of `like`, so that they broadcast over its rows."""
+    """Return values (m,) in the type of `like`, so that they broadcast over its rows."""
     return lam.to(like).view(-1, *([1] * (like.dim() - 1)))

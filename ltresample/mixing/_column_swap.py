@@ -21,7 +21,7 @@ class ColumnDraw(NamedTuple):
 
 
 def swap_columns(foreground: Tensor, background: Tensor, mask: Tensor) -> Tensor:
-    """Give the backgrounds with the foregrounds' values in the columns of `mask`.
+    """Return the backgrounds with the foregrounds' values in the columns of `mask`.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class BoxDraw(NamedTuple):
 
 
 def paste_boxes(foreground: Tensor, background: Tensor, edges: Tensor) -> Tensor:
-    """Give the backgrounds with the foregrounds' pixels inside the boxes.
+    """Return the backgrounds with the foregrounds' pixels inside the boxes.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def pasted(foreground: Tensor, background: Tensor, edges: Tensor) -> Mixed:
 
 
 def box_edges(draw: BoxDraw, size: tuple[int, int]) -> Tensor:
-    """Give edges (m, 4) of boxes in images of this height and width."""
+    """Return edges (m, 4) of boxes in images of this height and width."""
     size = torch.tensor(size)  # (2,)
     place = _inside if draw.inside else _clipped
     start, stop = place((1 - draw.lam).sqrt()[:, None], draw.center, size)
@@ -161,7 +161,7 @@ def _clipped(ratio: Tensor, center: Tensor, size: Tensor) -> tuple[Tensor, Tenso
 
 
 def around(center: Tensor, ratio: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the clipped ends (m, 2) of boxes around pixels `center` (m, 2)."""
+    """Return the clipped ends (m, 2) of boxes around pixels `center` (m, 2)."""
     half = (size * ratio).long() // 2  # (m, 2)
     zero = torch.zeros_like(size)
     return (torch.clamp(center + sign * half, zero, size) for sign in (-1, 1))

@@ -12,7 +12,7 @@ __all__ = ["MAMix"]
 
 @dataclass(frozen=True)
 class MAMix:
-    r"""Give labels by margins that grow as classes shrink [1]_.
+    r"""Return labels by margins that grow as classes shrink [1]_.
 
     With counts n_f and n_b of the foreground's and the background's class, the background's share
     of the label rises linearly from 0 at ``lam = 0`` to 1/2 at
@@ -41,7 +41,7 @@ class MAMix:
     power: float = -0.25
 
     def share(self, lam: Tensor, n_foreground: Tensor, n_background: Tensor) -> Tensor:
-        """Give the background's share of the label.
+        """Return the background's share of the label.
 
         Parameters
         ----------

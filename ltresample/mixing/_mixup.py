@@ -14,7 +14,7 @@ __all__ = ["Mixup", "mixup"]
 
 
 def mixup(foreground: Tensor, background: Tensor, lam: Tensor) -> Tensor:
-    """Give ``lam * background + (1 - lam) * foreground``.
+    """Return ``lam * background + (1 - lam) * foreground``.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ __all__ = ["Remix"]
 
 @dataclass(frozen=True)
 class Remix:
-    r"""Give a mixed sample the label of its smaller class where that is small enough [1]_.
+    r"""Return a mixed sample the label of its smaller class where that is small enough [1]_.
 
     With counts n_b and n_f of the background's and the foreground's class, the background's share
     of the label is
@@ -55,7 +55,7 @@ class Remix:
             raise ValueError(f"tau must be in [0, 1]. Got tau={self.tau!r}.")
 
     def share(self, lam: Tensor, n_foreground: Tensor, n_background: Tensor) -> Tensor:
-        """Give the background's share of the label.
+        """Return the background's share of the label.
 
         Parameters
         ----------

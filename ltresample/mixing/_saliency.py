@@ -138,7 +138,7 @@ class SaliencyMix:
 
 
 def _moved_inside(center: Tensor, ratio: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Give ends (m, 2) of boxes that hold `center`; sides are rounded up."""
+    """Return ends (m, 2) of boxes that hold `center`; sides are rounded up."""
     side = torch.minimum((size * ratio).ceil().long(), size)
     start = torch.minimum((center - side // 2).clamp(min=0), size - side)
     return start, start + side

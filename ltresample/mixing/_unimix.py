@@ -15,7 +15,7 @@ __all__ = ["UniMix", "unimix_ratio"]
 
 
 def unimix_ratio(beta: Tensor, n_foreground: Tensor, n_background: Tensor) -> Tensor:
-    """Give UniMix's share of the background, ``(beta + n_f / (n_f + n_b)) mod 1``.
+    """Return UniMix's share of the background, ``(beta + n_f / (n_f + n_b)) mod 1``.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ __all__ = ["feature_extractor"]
 
 
 def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[Tensor], Tensor]:
-    """Give the function from rows to features (n, d) of a network.
+    """Return the function from rows to features (n, d) of a network.
 
     Gradients flow to the rows. Modes and ``requires_grad`` are taken as they are at each call, and
     nothing is left behind on the network. Wrappers for data-parallel training and compilation are
@@ -132,7 +132,7 @@ def _seen(module: nn.Module, part: nn.Module, name: str, x: Tensor, *, at_input:
 
 
 def _as_rows(features: Any, name: str) -> Tensor:
-    """Give features as rows: mean over positions of images, other shapes flattened."""
+    """Return features as rows: mean over positions of images, other shapes flattened."""
     if not isinstance(features, Tensor):
         raise TypeError(
             f"Features must be a tensor. Got {type(features).__name__} from layer {name!r}. "

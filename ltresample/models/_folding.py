@@ -21,7 +21,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Give a frozen copy of a network in evaluation mode, without its batch normalisations.
+    """Return a frozen copy of a network in evaluation mode, without its batch normalisations.
 
     Where a batch normalisation directly follows a convolution or a linear layer, in evaluation mode
     both are one affine map, with ``s = gamma / sqrt(var + eps)``:
@@ -96,7 +96,7 @@ class FoldedModule(nn.Module):
         self.refresh()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Give what the network gave in evaluation mode at the last `refresh`."""
+        """Return what the network gave in evaluation mode at the last `refresh`."""
         return self.network(*args, **kwargs)
 
     def train(self, mode: bool = True) -> FoldedModule:
@@ -191,7 +191,7 @@ def _foldable(network: nn.Module) -> list[tuple[str, str]]:
 
 
 def _used_once(network: nn.Module, graph: Graph) -> dict[Node, nn.Module]:
-    """Give the modules that have one name, run once and whose parameters nobody else reads."""
+    """Return the modules that have one name, run once and whose parameters nobody else reads."""
     names = Counter(id(part) for _, part in network.named_modules(remove_duplicate=False))
     calls = [node for node in graph.nodes if node.op == "call_module"]
     times = Counter(node.target for node in calls)

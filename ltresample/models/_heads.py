@@ -97,7 +97,7 @@ class CosineHead(nn.Module):
         initialize(self, generator)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Give logits (n, K) of features (n, d); features of length 0 give 0."""
+        """Return logits (n, K) of features (n, d); features of length 0 give 0."""
         return self.scale * linear(normalize(h, dim=1), normalize(self.weight, dim=1))
 
     def extra_repr(self) -> str:

@@ -58,7 +58,7 @@ def uninitialized() -> Iterator[None]:
 
 @torch.no_grad()
 def initialize(module: nn.Module, generator: torch.Generator | None) -> nn.Module:
-    """Give all parameters of a network new starting values, in place.
+    """Return all parameters of a network new starting values, in place.
 
     Weights of convolutions are normal with variance ``2 / fan_out`` and those of linear layers with
     ``2 / fan_in`` [1]_, biases 0. Normalisation layers and `torch.nn.PReLU` start as PyTorch starts

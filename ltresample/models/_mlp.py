@@ -62,9 +62,9 @@ class MLP(nn.Module):
         initialize(self, generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """Give the last hidden layer (n, hidden[-1]) of rows (n, ...)."""
+        """Return the last hidden layer (n, hidden[-1]) of rows (n, ...)."""
         return self.body(x.flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits (n, K) of rows (n, ...)."""
+        """Return logits (n, K) of rows (n, ...)."""
         return self.head(self.features(x))

@@ -72,10 +72,10 @@ class MLPEnsemble(nn.Module):
         self.bias.zero_()
 
     def features(self, x: Tensor) -> Tensor:
-        """Give the hidden units (n, M * hidden) of rows (n, d), member by member."""
+        """Return the hidden units (n, M * hidden) of rows (n, d), member by member."""
         return self.first(x).relu()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits (M, n, K) of rows (n, d)."""
+        """Return logits (M, n, K) of rows (n, d)."""
         h = self.features(x).unflatten(1, (self.n_members, self.hidden)).transpose(0, 1)
         return torch.baddbmm(self.bias, h, self.weight)

@@ -45,7 +45,7 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor([float(s) for s in std])[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give standardised images of the same shape (n, C, H, W)."""
+        """Return standardised images of the same shape (n, C, H, W)."""
         # clamp alone has gradient 0 at the border in some versions of PyTorch
         clipped = torch.where((x >= 0) & (x <= 1), x, x.detach().clamp(0, 1))
         return (clipped - self.mean) / self.std

@@ -83,12 +83,12 @@ class PreActResNet18(nn.Module):
         initialize(self, generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """Give pooled features (n, 8 * width) of images (n, C, H, W)."""
+        """Return pooled features (n, 8 * width) of images (n, C, H, W)."""
         x = self.stage2(self.stage1(self.conv(self.normalize(x))))
         return self.bn(self.stage4(self.stage3(x))).relu().mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits (n, K) of images (n, C, H, W)."""
+        """Return logits (n, K) of images (n, C, H, W)."""
         return self.head(self.features(x))
 
 

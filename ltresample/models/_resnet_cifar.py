@@ -93,12 +93,12 @@ class ResNetCifar(nn.Module):
         initialize(self, generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """Give pooled features (n, 4 * width) of images (n, C, H, W)."""
+        """Return pooled features (n, 4 * width) of images (n, C, H, W)."""
         x = self.bn(self.conv(self.normalize(x))).relu()
         return self.stage3(self.stage2(self.stage1(x))).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits (n, K) of images (n, C, H, W)."""
+        """Return logits (n, K) of images (n, C, H, W)."""
         return self.head(self.features(x))
 
 

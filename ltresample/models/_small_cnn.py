@@ -59,11 +59,11 @@ class SmallCNN(nn.Module):
         initialize(self, generator)
 
     def features(self, x: Tensor) -> Tensor:
-        """Give pooled features (n, 2 * width) of images (n, C, H, W)."""
+        """Return pooled features (n, 2 * width) of images (n, C, H, W)."""
         return self.body(x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits (n, K) of images (n, C, H, W)."""
+        """Return logits (n, K) of images (n, C, H, W)."""
         return self.head(self.features(x))
 
 

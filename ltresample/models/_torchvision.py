@@ -91,11 +91,11 @@ class TorchvisionClassifier(nn.Module):
             self.head = make_head(head, _take_off_last_linear(self.body, name), n_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Give features (n, d) of images (n, 3, H, W)."""
+        """Return features (n, d) of images (n, 3, H, W)."""
         return self.body(self.normalize(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits (n, K) of images (n, 3, H, W)."""
+        """Return logits (n, K) of images (n, 3, H, W)."""
         return self.head(self.features(x))
 
 

@@ -22,24 +22,23 @@ from ltresample._compat import (
     with_callbacks,
 )
 from ltresample._random import Seed, root_seed
-from ltresample._validation import LongTailWarning
-from ltresample.over_sampling._containers import take_labels
+from ltresample.exceptions import LongTailWarning
+from ltresample.guides import (
+    Classifier,
+    GuideRecipe,
+    as_classifier,
+    balanced_rows,
+    default_device,
+    fit_guide,
+    fitted,
+    soft_confusion,
+)
 from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
-from ltresample.over_sampling._guides import as_classifier, default_device, fitted
 from ltresample.over_sampling._mixed_labels import translated_targets
 from ltresample.over_sampling._mixed_rows import categorical_mask
 from ltresample.over_sampling._online import begin_online
-from ltresample.synthesis import (
-    Classifier,
-    Filled,
-    GuideRecipe,
-    Pool,
-    Synthesizer,
-    balanced_rows,
-    fill,
-    fit_guide,
-    soft_confusion,
-)
+from ltresample.rows import Pool, take_labels
+from ltresample.synthesis import Filled, Synthesizer, fill
 
 __all__ = ["BaseSynthesisSampler"]
 
@@ -255,7 +254,7 @@ class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
         )
 
     def _categorical(self, row_shape: tuple[int, ...], names: Any = None) -> np.ndarray | None:
-        """Give a mask of the columns that hold categories, for samplers that have a say in it."""
+        """Return a mask of the columns that hold categories, for samplers that have a say in it."""
         return categorical_mask(getattr(self, "categorical_features", None), row_shape, names)
 
     def _guides(
@@ -377,7 +376,7 @@ def _plain(label: Any) -> Any:
 
 
 def _module_dtype(guides: list[Any]) -> torch.dtype | None:
-    """Give the floating-point type of the first network that the user brought."""
+    """Return the floating-point type of the first network that the user brought."""
     for guide in guides:
         for part in guide if isinstance(guide, list | tuple) else [guide]:
             module = getattr(part, "module_", part)
@@ -388,7 +387,7 @@ def _module_dtype(guides: list[Any]) -> torch.dtype | None:
 
 
 def _label_rows(data: Data, filled: Filled) -> np.ndarray:
-    """Give, for each output row, a real row with the same label."""
+    """Return, for each output row, a real row with the same label."""
     first = np.array([np.flatnonzero(data.y == k)[0] for k in range(len(data.classes))])
     return np.concatenate([np.arange(len(data.y)), first[filled.y.numpy()]])
 

@@ -11,13 +11,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from ltresample._compat import check_target_type, validate_data
-from ltresample.over_sampling._containers import Container, container_of
-from ltresample.synthesis import (
+from ltresample.rows import (
     ArrayRows,
+    Container,
     Pool,
     Rows,
     Space,
     check_random_access,
+    container_of,
     open_set_rows,
 )
 
@@ -117,7 +118,7 @@ def check_finite(values: Any, name: str, columns: Any = None) -> None:
 
 
 def aligned_aux(X_aux: Any, columns: np.ndarray | None) -> Any:
-    """Give open-set samples with their columns in the order of X's, where both have names.
+    """Return open-set samples with their columns in the order of X's, where both have names.
 
     Raises
     ------
@@ -153,7 +154,7 @@ def pool_of(
     dtype=None,
     categorical: np.ndarray | None = None,
 ) -> Pool:
-    """Give the engine its view of the data; nothing is copied but the labels."""
+    """Return the engine its view of the data; nothing is copied but the labels."""
     space_numbers = _space_numbers(data)
     dtype = dtype or _dtype_for(*space_numbers[:4])
     center, scale, lower, upper = (
@@ -225,7 +226,7 @@ def _sparse_numbers(values: Any) -> tuple[Any, Any, Any, Any, bool]:
 
 
 def _dtype_for(center: Any, scale: Any, lower: Any, upper: Any) -> torch.dtype:
-    """Give single precision where it resolves a thousandth of each column's spread."""
+    """Return single precision where it resolves a thousandth of each column's spread."""
     scale = np.asarray(scale, dtype=np.float64)
     largest = np.maximum(np.abs(lower), np.abs(upper)).astype(np.float64)
     blurred = (scale > 0) & (np.finfo(np.float32).eps * largest > 1e-3 * scale)

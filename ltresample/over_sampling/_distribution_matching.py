@@ -23,6 +23,13 @@ from ltresample.embeddings import (
     PCAEmbedding,
     RandomEmbedding,
 )
+from ltresample.guides import (
+    Classifier,
+    balanced_rows,
+    confusion_of,
+    fit_fold_guides,
+    soft_confusion,
+)
 from ltresample.over_sampling._base import RECIPES, BaseSynthesisSampler
 from ltresample.over_sampling._m2m import (
     TRANSLATION_CONSTRAINTS,
@@ -30,19 +37,14 @@ from ltresample.over_sampling._m2m import (
     seeding_for,
     translation_steps,
 )
+from ltresample.rows import Pool
 from ltresample.synthesis import (
-    Classifier,
     ConfusingClass,
     DistributionMatching,
     OpenSetSeeds,
-    Pool,
     SourceAndConfusingClass,
     Synthesizer,
-    balanced_rows,
-    confusion_of,
-    fit_fold_guides,
     most_confusing,
-    soft_confusion,
 )
 
 __all__ = ["DistributionMatchingOversampler"]
@@ -363,7 +365,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         return SourceAndConfusingClass(confusing) if both else ConfusingClass(confusing)
 
     def _affinity(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Tensor:
-        """Give what each class is taken for; out of fold where g was fitted inside."""
+        """Return what each class is taken for; out of fold where g was fitted inside."""
         seed = Seed(0).child("confusion")
         if self.g is None:
             guides = fit_fold_guides(pool, seed, RECIPES[settings["g_recipe"]])

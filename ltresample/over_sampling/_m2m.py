@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ltresample.class_counts import grid_count_decay, scaled_count_decay
+from ltresample.guides import Classifier
 from ltresample.over_sampling._base import BaseSynthesisSampler
+from ltresample.rows import Pool
 from ltresample.synthesis import (
-    Classifier,
     DistributionSeeds,
     M2m,
     NearSeeds,
-    Pool,
     RandomSeeds,
     Seeding,
     Steps,

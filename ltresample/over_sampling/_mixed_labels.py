@@ -12,7 +12,7 @@ __all__ = ["first_rows", "paired", "soft_targets", "translated_targets", "twins"
 
 
 def twins(wanted: dict[int, int], share: float) -> Tensor:
-    """Give each new row that is to be mixed the place of its twin, -1 to the others."""
+    """Return each new row that is to be mixed the place of its twin, -1 to the others."""
     planned = [torch.arange(n) < round(share * n) for n in wanted.values()]
     planned = torch.cat(planned) if planned else torch.zeros(0, dtype=torch.bool)
     return torch.where(planned, len(planned) + planned.cumsum(0) - 1, -1)
@@ -36,7 +36,7 @@ def paired(filled: Filled, lam: Tensor, twin: Tensor, y: Tensor) -> tuple[Filled
 
 
 def soft_targets(filled: Filled, lam: Tensor, y: Tensor, n_classes: int) -> np.ndarray:
-    """Give labels (n + n_new, K) as shares of classes."""
+    """Return labels (n + n_new, K) as shares of classes."""
     targets = torch.zeros(len(y) + len(filled.y), n_classes, dtype=torch.float64)
     rows = torch.arange(len(targets))
     own = torch.cat([torch.ones(len(y), dtype=lam.dtype), 1 - lam])
@@ -47,7 +47,7 @@ def soft_targets(filled: Filled, lam: Tensor, y: Tensor, n_classes: int) -> np.n
 
 
 def translated_targets(filled: Filled, y: np.ndarray, n_classes: int) -> np.ndarray:
-    """Give labels (n + n_new, K): of a synthetic row p_g of its class, the rest of its source's.
+    """Return labels (n + n_new, K): of a synthetic row p_g of its class, the rest of its source's.
 
     Rows that start from open-set samples, which are of no class, keep their whole label.
     """
@@ -62,5 +62,5 @@ def translated_targets(filled: Filled, y: np.ndarray, n_classes: int) -> np.ndar
 
 
 def first_rows(filled: Filled, n: int) -> Filled:
-    """Give the first n new rows."""
+    """Return the first n new rows."""
     return Filled(*(part[:n] if isinstance(part, Tensor) else part for part in filled))

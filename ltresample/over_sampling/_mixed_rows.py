@@ -61,7 +61,7 @@ def categorical_mask(features: Any, row_shape: tuple[int, ...], names: Any) -> n
 
 
 def exact_type(x: Any) -> torch.dtype:
-    """Give a floating-point type that holds all values of the data as they are."""
+    """Return a floating-point type that holds all values of the data as they are."""
     if isinstance(x, Tensor):
         wide = x.dtype in (torch.float64, torch.int32, torch.int64)
     else:

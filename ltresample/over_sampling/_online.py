@@ -12,20 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ltresample._random import Seed
+from ltresample.guides import Classifier, is_fitted
 from ltresample.models import fold_batch_norm
 from ltresample.over_sampling._data import Data
-from ltresample.over_sampling._guides import is_fitted
 from ltresample.over_sampling._open_set_rows import open_for_training
-from ltresample.synthesis import (
-    ArrayRows,
-    Batch,
-    Candidates,
-    Classifier,
-    DistributionSeeds,
-    Pool,
-    Synthesizer,
-    rewrite_batch,
-)
+from ltresample.rows import ArrayRows, Pool
+from ltresample.synthesis import Batch, Candidates, DistributionSeeds, Synthesizer, rewrite_batch
 
 __all__ = ["OnlineSampler", "begin_online", "in_type", "ready"]
 
@@ -188,7 +180,7 @@ def ready(g: Any) -> bool:
 
 
 def in_type(g: Any, dtype: torch.dtype) -> Any:
-    """Give networks in the type of the rows; those that have it, and all else, as they are."""
+    """Return networks in the type of the rows; those that have it, and all else, as they are."""
     if isinstance(g, list | tuple):
         return [in_type(part, dtype) for part in g]
     module = getattr(g, "module_", g)

@@ -14,23 +14,21 @@ from torch import Tensor
 
 from ltresample._compat import check_sampling_strategy, fit_context
 from ltresample._random import Seed, root_seed
-from ltresample._validation import LongTailWarning
+from ltresample.exceptions import LongTailWarning
+from ltresample.guides import unscaled_cosine_factor
 from ltresample.over_sampling._base import PROVENANCE
-from ltresample.over_sampling._containers import take_labels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data
-from ltresample.over_sampling._guides import unscaled_cosine_factor
 from ltresample.over_sampling._open_set_rows import (
     append_rows,
     built_in_rows,
     open_for_training,
     read_rows,
 )
+from ltresample.rows import ArrayRows, Pool, take_labels
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
-    ArrayRows,
     Batch,
     OpenSampling,
-    Pool,
     balancing_size,
     exact_counts,
     label_distribution,

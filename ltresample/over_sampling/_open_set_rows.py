@@ -14,7 +14,7 @@ from ltresample._random import Seed
 from ltresample._torch import as_tensor, to_numpy
 from ltresample.datasets import KnownRows, permute_features, shuffle_patches, shuffle_words
 from ltresample.over_sampling._data import Data
-from ltresample.synthesis import Pool, Rows, RowStream, open_set_rows
+from ltresample.rows import Pool, Rows, RowStream, open_set_rows
 
 __all__ = ["append_rows", "built_in_rows", "open_for_training", "read_rows"]
 
@@ -79,7 +79,7 @@ def append_rows(data: Data, blocks: Iterator[Tensor], m: int) -> tuple[Any, int]
 
 
 def _bounds(values: Any) -> tuple[Tensor, Tensor]:
-    """Give the least and the largest value of each column; of images, those of their type."""
+    """Return the least and the largest value of each column; of images, those of their type."""
     if values.dtype == np.uint8 and values.ndim > 2:
         return torch.tensor(0), torch.tensor(255)
     sides = values.min(axis=0), values.max(axis=0)

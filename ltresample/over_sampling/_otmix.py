@@ -13,31 +13,26 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from ltresample._random import Seed
-from ltresample.mixing import CutMix, MAMix, Mixup, Remix, SaliencyMix, UniMix
-from ltresample.over_sampling._base import RECIPES, BaseSynthesisSampler, provenance_records
-from ltresample.over_sampling._class_affinity import (
+from ltresample.guides import (
+    Classifier,
+    as_classifier,
+    confusion_of,
     confusion_of_estimator,
     confusion_on_training_rows,
+    feature_rows,
+    fit_fold_guides,
+    is_fitted,
 )
+from ltresample.mixing import CutMix, MAMix, Mixup, Remix, SaliencyMix, UniMix
+from ltresample.over_sampling._base import RECIPES, BaseSynthesisSampler, provenance_records
 from ltresample.over_sampling._data import Data
-from ltresample.over_sampling._guides import as_classifier, is_fitted
 from ltresample.over_sampling._mixed_labels import first_rows, paired, soft_targets, twins
 from ltresample.over_sampling._mixed_rows import categorical_mask, exact_type, flat_image_shape
 from ltresample.over_sampling._online import in_type, ready
 from ltresample.over_sampling._otmix_online import OnlineMixing, Plan
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
-from ltresample.synthesis import (
-    ArrayRows,
-    Classifier,
-    Filled,
-    PairMixing,
-    Pool,
-    Rows,
-    confusion_of,
-    feature_rows,
-    fill_pairs,
-    fit_fold_guides,
-)
+from ltresample.rows import ArrayRows, Pool, Rows
+from ltresample.synthesis import Filled, PairMixing, fill_pairs
 
 __all__ = ["OTMixSampler"]
 

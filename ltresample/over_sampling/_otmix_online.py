@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating
+from ltresample.guides import Classifier, FeatureBank, confusion_of
 from ltresample.models import feature_extractor
-from ltresample.over_sampling._feature_bank import FeatureBank
 from ltresample.pairing import Pairing, RandomPairing, Side
-from ltresample.synthesis import Batch, Classifier, LossTerm, PairMixing, Pool, confusion_of
+from ltresample.rows import Pool
+from ltresample.synthesis import Batch, LossTerm, PairMixing
 
 __all__ = ["OnlineMixing", "Plan"]
 
@@ -141,7 +142,7 @@ class OnlineMixing:
             self.bank.unwatch()
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what an interrupted run needs to go on."""
+        """Return what an interrupted run needs to go on."""
         return {} if self.bank is None else self.bank.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -152,7 +153,7 @@ class OnlineMixing:
     # ------------------------------------------------------------------ what
 
     def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Give a mixed batch with two loss terms, or the batch as it is."""
+        """Return a mixed batch with two loss terms, or the batch as it is."""
         if self.mixes is None:
             raise ValueError(
                 "OTMix mixes whole batches by a schedule of epochs, with two labels a row. Got a "
@@ -220,7 +221,7 @@ class OnlineMixing:
 
     @torch.no_grad()
     def _fresh(self, x: Tensor) -> Tensor:
-        """Give pooled features (B, d): evaluation mode, no gradient, nothing changed."""
+        """Return pooled features (B, d): evaluation mode, no gradient, nothing changed."""
         with evaluating(self.f):
             return feature_extractor(self.f)(x)
 

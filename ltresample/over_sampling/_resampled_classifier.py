@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ltresample._compat import check_sample_weight, fit_context
-from ltresample._validation import LongTailWarning
 from ltresample.class_counts import PartialFill
+from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling._data import labels_of
 from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.prior_correction import PriorCorrectedClassifier, weight_keyword
@@ -83,7 +83,7 @@ def to_weighted_pairs(
 
 
 def _take_rows(X: Any, index: np.ndarray) -> Any:
-    """Give rows of any container."""
+    """Return rows of any container."""
     if isinstance(X, Tensor):
         return X[torch.from_numpy(index).to(X.device)]
     if isinstance(X, list | tuple):
@@ -339,7 +339,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     @available_if(_offers("decision_function"))
     def decision_function(self, X):
-        """Give the classifier's scores.
+        """Return the classifier's scores.
 
         Parameters
         ----------
@@ -385,7 +385,7 @@ def _positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weigh
 
 
 def _shares(sampler: Any) -> np.ndarray | None:
-    """Give the sampler's soft targets if a label is not of one class only."""
+    """Return the sampler's soft targets if a label is not of one class only."""
     targets = getattr(sampler, "soft_targets_", None)
     mixed = targets is not None and bool((np.max(targets, axis=1) < 1).any())
     return targets if mixed else None
@@ -421,7 +421,7 @@ def _warn_of_lost_weights(
 def _followed(
     sampler: Any, y: np.ndarray, weight: np.ndarray, rows: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
-    """Give each training row the weight of the real row of its class that it is made from.
+    """Return each training row the weight of the real row of its class that it is made from.
 
     `rows` are positions in the resampled data, `labels` what they are trained as.
     """
@@ -437,7 +437,7 @@ def _followed(
 
 
 def _parents(sampler: Any, y: np.ndarray, n_rows: int) -> list[np.ndarray]:
-    """Give for each row the rows of X that it is made from, -1 where nothing is known."""
+    """Return for each row the rows of X that it is made from, -1 where nothing is known."""
     if hasattr(sampler, "provenance_"):
         record = sampler.provenance_
         return [np.where(record["from_aux"], -1, record["seed_index"]), record["partner_index"]]

@@ -12,9 +12,9 @@ from ltresample._random import Seed
 from ltresample._torch import pick_device
 from ltresample.over_sampling._base import BaseSynthesisSampler
 from ltresample.over_sampling._data import Data, pool_of
+from ltresample.rows import Pool
 from ltresample.synthesis import (
     FittedSafa,
-    Pool,
     Safa,
     SafaRecipe,
     SafaSettings,

@@ -31,7 +31,7 @@ class Pairing(Protocol):
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
-        """Give the position of a background (n,) for each of n foregrounds.
+        """Return the position of a background (n,) for each of n foregrounds.
 
         ``u`` (n,) holds uniform numbers in [0, 1), all the randomness there is.
         """
@@ -85,7 +85,7 @@ def checked_affinity(class_affinity, n_classes: int) -> Tensor:
 
 
 def without_diagonal(class_affinity: Tensor) -> Tensor:
-    """Give a copy with zeros on the diagonal; rows are not normalised anew."""
+    """Return a copy with zeros on the diagonal; rows are not normalised anew."""
     return class_affinity - torch.diag(class_affinity.diagonal())
 
 

@@ -34,7 +34,7 @@ class ConfusionPairing:
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
-        """Give a background (n,) for each of n foregrounds."""
+        """Return a background (n,) for each of n foregrounds."""
         if class_affinity is None:
             raise ValueError(
                 "ConfusionPairing needs a class affinity (K, K). Got class_affinity=None. Pass a "

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltresample._validation import LongTailWarning
 from ltresample.distances import (
     TransportPlan,
     cosine_cost,
@@ -17,6 +16,7 @@ from ltresample.distances import (
     sinkhorn_plan,
     unit_rows,
 )
+from ltresample.exceptions import LongTailWarning
 from ltresample.pairing._base import Side, drawn_column, without_diagonal
 
 __all__ = ["TransportPairing"]
@@ -116,7 +116,7 @@ class TransportPairing:
     def cost_matrix(
         self, foreground: Side, background: Side, *, class_affinity: Tensor | None = None
     ) -> Tensor:
-        """Give the costs between samples.
+        """Return the costs between samples.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class TransportPairing:
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
-        """Give the background (n,) that the plan sends each foreground to.
+        """Return the background (n,) that the plan sends each foreground to.
 
         Parameters
         ----------

@@ -27,7 +27,7 @@ def pyplot(owner: object) -> Any:
 
 
 def canvas(owner: object, ax: Any, figsize: tuple[float, float]) -> tuple[Any, Any]:
-    """Give figure and axes: those of `ax`, or new ones with room for all text."""
+    """Return figure and axes: those of `ax`, or new ones with room for all text."""
     plt = pyplot(owner)
     if ax is not None:
         return ax.figure, ax
@@ -46,7 +46,7 @@ def legend_above(ax: Any, handles: list, *, height: float = 1.0) -> None:
 
 
 def class_width(n_classes: int) -> float:
-    """Give the width in inches of a figure with one place per class."""
+    """Return the width in inches of a figure with one place per class."""
     return float(np.clip(2.5 + 0.35 * n_classes, 5, 10))
 
 

@@ -305,7 +305,7 @@ def _tail_classes(labels: np.ndarray, head: np.ndarray, classes: Sequence | None
 def _shifted(
     real: _Made, head: np.ndarray, labels: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Give t + (h - mean of h's class) for a random t of each label and a random head feature h."""
+    """Return t + (h - mean of h's class) for a random t of each label and a random head feature h."""
     of_head = real.rows[np.isin(real.labels, head)]
     of = real.labels[np.isin(real.labels, head)]
     deviation = of_head - np.stack([of_head[of == k].mean(0) for k in of])
@@ -317,7 +317,7 @@ def _shifted(
 
 
 def _at_home(real: _Made, made: _Made) -> float:
-    """Give the share of made features whose nearest real feature is of their class."""
+    """Return the share of made features whose nearest real feature is of their class."""
     if not len(made.rows):
         return float("nan")
     nearest = NearestNeighbors(n_neighbors=1).fit(real.rows).kneighbors(made.rows)[1][:, 0]

@@ -205,7 +205,7 @@ def _pairs(sampler: Any, y: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def _agreement(counts: np.ndarray, affinity: np.ndarray) -> float:
-    """Give Spearman's rank correlation off the diagonal, in rows that have pairs."""
+    """Return Spearman's rank correlation off the diagonal, in rows that have pairs."""
     rows = (counts.sum(axis=1) > 0)[:, None] & ~np.eye(len(counts), dtype=bool)
     a, b = counts[rows], affinity[rows]
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 
 def provenance_of(sampler: Any, n_rows: int) -> np.ndarray:
-    """Give the sampler's `provenance_` (n_rows,) after a check that it is of these rows."""
+    """Return the sampler's `provenance_` (n_rows,) after a check that it is of these rows."""
     if not hasattr(sampler, "provenance_"):
         raise NotFittedError(
             f"This {type(sampler).__name__} has no provenance_ to draw. "
@@ -26,7 +26,7 @@ def provenance_of(sampler: Any, n_rows: int) -> np.ndarray:
 
 
 def rows_of(X: Any, index: np.ndarray) -> np.ndarray:
-    """Give some rows of any container as a dense array (n, ...)."""
+    """Return some rows of any container as a dense array (n, ...)."""
     if hasattr(X, "iloc"):
         return X.iloc[index].to_numpy()
     if sparse.issparse(X):

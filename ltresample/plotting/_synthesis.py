@@ -271,7 +271,7 @@ class SynthesisDisplay:
 
 
 def _image_shape(given: tuple[int, ...] | None, row: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Give (H, W) or (C, H, W), or None for a table."""
+    """Return (H, W) or (C, H, W), or None for a table."""
     shape = row if given is None and len(row) > 1 else given
     if shape is None:
         return None
@@ -304,7 +304,7 @@ def _summary(origin: np.ndarray, y_res: np.ndarray, target: Any) -> str:
 
 
 def _choose(origin: np.ndarray, y_res: np.ndarray, n_samples: int, target: Any) -> np.ndarray:
-    """Give added rows: synthetic before duplicates, the classes in turn, spread in each class."""
+    """Return added rows: synthetic before duplicates, the classes in turn, spread in each class."""
     added = origin != "original"
     shown = added if target is None else added & (y_res == target)
     if not shown.any():

@@ -185,7 +185,7 @@ def _name(set_ticks: Any, y: np.ndarray) -> None:
 
 
 def _picture(x: ArrayLike) -> np.ndarray:
-    """Give an image as matplotlib takes it."""
+    """Return an image as matplotlib takes it."""
     x = np.asarray(x, dtype=float)
     if x.ndim == 3 and x.shape[0] in (1, 3):
         x = x[0] if x.shape[0] == 1 else x.transpose(1, 2, 0)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ltresample.synthesis._base import Space
+from ltresample.rows import Space
 
 __all__ = ["Descent", "descend", "gaussian_noise", "reference_noise", "uniform_noise"]
 

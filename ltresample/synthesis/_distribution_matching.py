@@ -18,7 +18,8 @@ from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.distances import SinkhornTransport
 from ltresample.embeddings import RandomEmbedding
-from ltresample.synthesis._base import Candidates, Pool
+from ltresample.rows import Pool
+from ltresample.synthesis._base import Candidates
 from ltresample.synthesis._descent import descend
 from ltresample.synthesis._m2m import M2m, M2mDraw, gathered, starting_points
 
@@ -218,7 +219,7 @@ class DistributionMatching(M2m):
         return _Sets(real, mask, mean, least, (own, order), synthetic.bool())
 
     def _matching(self, sets: _Sets, embedded: Tensor) -> Tensor:
-        """Give lambda_2 times the sum of the sets' distances."""
+        """Return lambda_2 times the sum of the sets' distances."""
         if self.distance is None or not self.matching_weight:
             return embedded.new_zeros(())
         synthetic = embedded.new_zeros(*sets.mask.shape, embedded.shape[1])

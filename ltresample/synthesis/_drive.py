@@ -11,7 +11,8 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.synthesis._base import Batch, Candidates, LossTerm, Pool, Synthesizer
+from ltresample.rows import Pool
+from ltresample.synthesis._base import Batch, Candidates, LossTerm, Synthesizer
 
 __all__ = ["Filled", "fill", "rewrite_batch"]
 

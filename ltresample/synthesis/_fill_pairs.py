@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.synthesis._base import Pool, Rows
+from ltresample.rows import Pool, Rows
 from ltresample.synthesis._drive import Filled, duplicates
 from ltresample.synthesis._pair_mixing import MixedRows, PairMixing
 

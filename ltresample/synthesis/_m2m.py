@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating
-from ltresample.synthesis._base import Candidates, Pool
-from ltresample.synthesis._classifier import Classifier
+from ltresample.guides import Classifier
+from ltresample.rows import Pool
+from ltresample.synthesis._base import Candidates
 from ltresample.synthesis._descent import descend, uniform_noise
 from ltresample.synthesis._seeds import DistributionSeeds, SeedDraw, Seeding, decayed
 
@@ -41,7 +42,7 @@ class M2mDraw(NamedTuple):
     uniform: Tensor  # (m,) of the Bernoulli test
 
     def part(self, rows: Tensor) -> M2mDraw:
-        """Give the draw of some rows."""
+        """Return the draw of some rows."""
         seeds = SeedDraw(*(column[rows] for column in self.seeds))
         own = {name: getattr(self, name)[rows] for name in self._fields[2:]}
         return M2mDraw(self.y_target[rows], seeds, **own)

@@ -17,7 +17,8 @@ from torch import Tensor
 from ltresample._random import Seed
 from ltresample.class_counts import class_prior, class_weights, complementary_distribution
 from ltresample.losses import CrossEntropy
-from ltresample.synthesis._base import Batch, LossTerm, Pool, index_of
+from ltresample.rows import Pool, index_of
+from ltresample.synthesis._base import Batch, LossTerm
 
 __all__ = [
     "LABEL_DISTRIBUTIONS",
@@ -56,7 +57,7 @@ def label_distribution(
     alpha: float | None = None,
     beta: float = 0.9999,
 ) -> NDArray[np.float64]:
-    """Give the distribution Gamma from which open-set samples get their labels.
+    """Return the distribution Gamma from which open-set samples get their labels.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def label_distribution(
 
 
 def balancing_size(class_counts: ArrayLike, alpha: float | None = None) -> int:
-    """Give M* = N (K alpha - 1): with so many labels from Gamma all classes end at N alpha.
+    """Return M* = N (K alpha - 1): with so many labels from Gamma all classes end at N alpha.
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ class OpenSampling:
         return square / square.sum()
 
     def coefficient(self, y: NDArray | Tensor) -> float:
-        """Give what the mean over rows of the weighted losses of labels `y` is multiplied by."""
+        """Return what the mean over rows of the weighted losses of labels `y` is multiplied by."""
         mean_weight = float(self.class_weight @ self.distribution)  # E omega = K sum Gamma^2
         if self.soft:
             return self.eta * mean_weight if self.normalize == "rows" else self.eta
@@ -271,7 +272,7 @@ class OpenSampling:
         return np.searchsorted(cumulative, u * cumulative[-1], side="right")
 
     def term(self, y: Tensor, *, start: int) -> LossTerm:
-        """Give the loss term of m rows that stand from `start` on in the batch."""
+        """Return the loss term of m rows that stand from `start` on in the batch."""
         rows, criterion = slice(start, start + len(y)), PlainCrossEntropy(self.logit_scale)
         coef = self.coefficient(y.cpu())
         if self.soft:
@@ -292,7 +293,7 @@ class OpenSampling:
 
 
 def _uniform_of(index: NDArray[np.int64], key: int) -> NDArray[np.float64]:
-    """Give each position a number in [0, 1) that depends on it and the key (SplitMix64)."""
+    """Return each position a number in [0, 1) that depends on it and the key (SplitMix64)."""
     with np.errstate(over="ignore"):
         z = np.uint64(key) + index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

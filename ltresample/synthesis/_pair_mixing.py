@@ -15,7 +15,7 @@ from torch import Tensor
 from ltresample._random import Seed
 from ltresample.mixing import LabelRule, Mix, Mixed
 from ltresample.pairing import Pairing, RandomPairing, Side
-from ltresample.synthesis._base import Pool, Rows, Space
+from ltresample.rows import Pool, Rows, Space
 
 __all__ = ["MixDraw", "MixedRows", "PairMixing"]
 

@@ -17,7 +17,7 @@ class ConfusingClass:
     confusing: Tensor  # (K,)
 
     def __call__(self, logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Give f(x)_{k_c}, (m,)."""
+        """Return f(x)_{k_c}, (m,)."""
         return logits.gather(1, self.confusing[target][:, None])[:, 0]
 
 
@@ -28,13 +28,13 @@ class SourceAndConfusingClass:
     confusing: Tensor  # (K,)
 
     def __call__(self, logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        """Give f(x)_{k_0} + f(x)_{k_c}, (m,)."""
+        """Return f(x)_{k_0} + f(x)_{k_c}, (m,)."""
         both = torch.stack([source, self.confusing[target]], dim=1)
         return logits.gather(1, both).sum(1)
 
 
 def most_confusing(affinity: Tensor, class_counts: Tensor) -> Tensor:
-    """Give argmax_{i != k} A_ki for each class k; of equals, the more frequent class.
+    """Return argmax_{i != k} A_ki for each class k; of equals, the more frequent class.
 
     Parameters
     ----------

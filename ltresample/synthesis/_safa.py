@@ -257,7 +257,7 @@ def _contrast(networks, features: Tensor, y: Tensor, pairs: Tensor) -> Tensor:
 
 
 def _ratio(before: Tensor, after: Tensor, *, where: Tensor | None = None) -> Tensor:
-    """Give the mean of |before|_1 / |after|_1 (Eq. 7) over the rows in which `where` is not 0.
+    """Return the mean of |before|_1 / |after|_1 (Eq. 7) over the rows in which `where` is not 0.
 
     The numerators are constants: else real features would shrink.
     """

@@ -63,16 +63,16 @@ class SafaNetworks(nn.Module):
         initialize(self, generator)
 
     def delta(self, difference: Tensor) -> Tensor:
-        """Give Delta = E(F^i - F^j) (Eq. 2)."""
+        """Return Delta = E(F^i - F^j) (Eq. 2)."""
         return self.encoder(difference)
 
     def moved(self, delta: Tensor, x: Tensor) -> Tensor:
-        """Give G(D([Delta; F]) + F) (Eq. 3)."""
+        """Return G(D([Delta; F]) + F) (Eq. 3)."""
         near = self.adapter(torch.cat([delta, x], 1)) + x
         return near + self.generator(near) if self.residual else self.generator(near)
 
     def same_class(self, pairs: Tensor) -> Tensor:
-        """Give the logits (n,) of "of one class" for concatenated pairs (n, 2 C, ...)."""
+        """Return the logits (n,) of "of one class" for concatenated pairs (n, 2 C, ...)."""
         hidden = self.contrast(pairs)
         pooled = hidden if hidden.dim() == 2 else hidden.mean(tuple(range(2, hidden.dim())))
         return self.contrast_head(pooled)[:, 0]

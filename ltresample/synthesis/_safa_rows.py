@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.models import LinearHead
-from ltresample.synthesis._base import Candidates, Pool
+from ltresample.rows import Pool
+from ltresample.synthesis._base import Candidates
 from ltresample.synthesis._safa import (
     SafaSettings,
     augment_tail,
@@ -42,7 +43,7 @@ class SafaRecipe(NamedTuple):
     weight_decay: float = 0.0002
 
     def steps_for(self, n_rows: int) -> int:
-        """Give the number of gradient steps."""
+        """Return the number of gradient steps."""
         if self.n_steps is not None:
             return self.n_steps
         return min(max(30 * n_rows // (2 * self.n_pairs), self.min_steps), self.max_steps)
@@ -162,7 +163,7 @@ def _loss(
 
 @torch.no_grad()
 def _set_statistics(networks: SafaNetworks, pool: Pool, sides: Any, seed: Seed) -> None:
-    """Give batch normalisation the statistics of what will be made.
+    """Return batch normalisation the statistics of what will be made.
 
     In training D and G see tail and head features in turn, so that running means fit neither.
     """

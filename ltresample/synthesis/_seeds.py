@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.synthesis._base import ArrayRows, Pool
-from ltresample.synthesis._open_set_rows import check_random_access
+from ltresample.rows import ArrayRows, Pool, check_random_access
 
 __all__ = ["DistributionSeeds", "NearSeeds", "OpenSetSeeds", "RandomSeeds", "SeedDraw", "Seeding"]
 
@@ -159,13 +158,13 @@ class _DenseRows:
             self.all = self.take(torch.arange(len(pool.x), device=pool.y.device))
 
     def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,) as (m, d)."""
+        """Return the rows at `index` (m,) as (m, d)."""
         if self.all is not None:
             return self.all[index]
         return self.pool.space.standardized(self.pool.x.take(index)).flatten(1)
 
     def distances_to(self, sources: Tensor) -> Callable[[Tensor], Tensor]:
-        """Give a function from rows (a,) to their distances (a, s) to `sources` (s,)."""
+        """Return a function from rows (a,) to their distances (a, s) to `sources` (s,)."""
         z = self.take(sources)
         return lambda rows: torch.cdist(self.take(rows), z)
 
@@ -183,7 +182,7 @@ class _SparseRows:
         self.like = pool.space.scale
 
     def distances_to(self, sources: Tensor) -> Callable[[Tensor], Tensor]:
-        """Give a function from rows (a,) to their distances (a, s) to `sources` (s,)."""
+        """Return a function from rows (a,) to their distances (a, s) to `sources` (s,)."""
         index = sources.cpu().numpy()
         z, squared = self.z[index].T.tocsc(), self.squared[index]
 

@@ -138,7 +138,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         return self.accelerator.is_main_process
 
     def _slices(self, n: int) -> list[slice]:
-        """Give the slice of n rows that each process passes; some may be empty."""
+        """Return the slice of n rows that each process passes; some may be empty."""
         ends = [n * i // self._n_processes for i in range(self._n_processes + 1)]
         return [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
 
@@ -152,7 +152,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         return False  # batches are divided here, not by a loader of Accelerate's
 
     def get_iterator(self, dataset, training=False):
-        """Give a loader of whole batches, the same in all processes."""
+        """Return a loader of whole batches, the same in all processes."""
         return super(AccelerateMixin, self).get_iterator(dataset, training)
 
     def _begin(self, train, X_aux):
@@ -179,12 +179,12 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         return step
 
     def validation_step(self, batch, **fit_params):
-        """Give the loss of a validation batch, a slice of it in each process."""
+        """Return the loss of a validation batch, a slice of it in each process."""
         with self._divided():
             return super().validation_step(batch, **fit_params)
 
     def evaluation_step(self, batch, training=False):
-        """Give the output for a batch, in this process alone."""
+        """Return the output for a batch, in this process alone."""
         return super(AccelerateMixin, self).evaluation_step(batch, training=training)
 
     def infer(self, x, **fit_params):
@@ -227,7 +227,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         return Candidates(accepted.bool(), x[accepted.bool()], confidence)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Give the loss of the whole batch; its gradient is this process's part, not a mean."""
+        """Return the loss of the whole batch; its gradient is this process's part, not a mean."""
         loss = super().get_loss(y_pred, y_true, X=X, training=training)
         if training and self._in_step:  # processes average gradients, which are to be summed
             loss = loss + (self._n_processes - 1) * (loss - loss.detach())
@@ -235,7 +235,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
 
 
 def _from_all(part: Tensor, sizes: list[int]) -> list[Tensor]:
-    """Give the rows that each process has, of which there are `sizes`."""
+    """Return the rows that each process has, of which there are `sizes`."""
     padded = part.new_zeros((max(sizes), *part.shape[1:]))
     padded[: len(part)] = part
     parts = [torch.empty_like(padded) for _ in sizes]

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ltresample.guides import Standardize
 from ltresample.models import MLP, ResNet32, SmallCNN
-from ltresample.synthesis import Space
-from ltresample.synthesis._guide import Standardize
+from ltresample.rows import Space
 
 __all__ = ["default_module", "set_units", "shape_arguments"]
 
@@ -50,7 +50,7 @@ def default_module(row_shape: tuple[int, ...], n_classes: int, **settings: Any) 
 
 
 class _OneChannel(nn.Module):
-    """Give images (n, H, W) a channel."""
+    """Return images (n, H, W) a channel."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, None]
@@ -75,7 +75,7 @@ def has_units(module: nn.Module) -> bool:
 
 
 def shape_arguments(build: Any, row_shape: tuple[int, ...], n_classes: int) -> dict[str, int]:
-    """Give those of n_classes, n_features and n_channels that a module's constructor asks for.
+    """Return those of n_classes, n_features and n_channels that a module's constructor asks for.
 
     Examples
     --------

@@ -103,7 +103,7 @@ class RandomCropFlip:
 
 
 def _places(size: torch.Size, padding: int, top: Tensor, left: Tensor, flipped: Tensor) -> Tensor:
-    """Give the position in its padded image of each pixel that is kept, (B, H * W)."""
+    """Return the position in its padded image of each pixel that is kept, (B, H * W)."""
     height, width = size
     columns = torch.arange(width)
     columns = torch.where(flipped[:, None], columns.flip(0), columns) + left[:, None]

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.synthesis import Rows, RowStream, open_set_rows
-from ltresample.training._rows import TakenRows
+from ltresample.rows import Rows, RowStream, TakenRows, open_set_rows
 
 __all__ = ["AugmentedRows", "open_aux_rows"]
 
@@ -47,11 +46,11 @@ class AugmentedRows:
         return len(self.rows)
 
     def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,), augmented."""
+        """Return the rows at `index` (m,), augmented."""
         return self.augment(self.rows.take(index), self._generator)
 
     def read(self, m: int) -> Tensor:
-        """Give the next m rows of a stream, augmented."""
+        """Return the next m rows of a stream, augmented."""
         return self.augment(self.rows.read(m), self._generator)
 
 

@@ -11,19 +11,18 @@ from skorch.utils import data_from_dataset, to_numpy
 
 from ltresample._random import root_seed
 from ltresample.class_counts import class_weights
+from ltresample.rows import TakenRows, pool_of
 from ltresample.training._criterion import assign_class_weight
 from ltresample.training._history import record_synthesis
 from ltresample.training._index_samplers import ClassIndexSampler
-from ltresample.training._rows import TakenRows
 from ltresample.training._schedules import epoch_of
-from ltresample.training._space import pool_of
 from ltresample.training._synthesis import StepSynthesis
 
 __all__ = ["DeferredResampling", "DeferredReweighting", "DeferredSynthesis"]
 
 
 def _training_labels(dataset: Any) -> np.ndarray:
-    """Give the labels (n,) of a skorch data set or a subset of one."""
+    """Return the labels (n,) of a skorch data set or a subset of one."""
     _, y = data_from_dataset(dataset)
     return to_numpy(y).astype(np.int64)
 

@@ -12,11 +12,11 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring
 
-from ltresample._validation import LongTailWarning
+from ltresample.exceptions import LongTailWarning
 from ltresample.losses import CrossEntropy
+from ltresample.training._data import RowDataset
 from ltresample.training._history import EpochBar, EpochTable, SynthesisRecord, mean_recall
 from ltresample.training._opening import labels_of, open_training
-from ltresample.training._rows import RowDataset
 from ltresample.training._run import check_starts
 from ltresample.training._training_net import TrainingNet
 
@@ -356,7 +356,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         return super().partial_fit(self._dataset_of(opened), None, X_aux=X_aux, **fit_params)
 
     def predict_proba(self, X):
-        """Give the probability of each class.
+        """Return the probability of each class.
 
         Parameters
         ----------
@@ -372,7 +372,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         return super().predict_proba(X)
 
     def predict(self, X):
-        """Give the most probable class.
+        """Return the most probable class.
 
         Parameters
         ----------
@@ -389,7 +389,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         return index if isinstance(X, RowDataset) else self.classes_[index]
 
     def score(self, X, y, sample_weight=None):
-        """Give the accuracy; see `ltresample.metrics` for what suits long tails.
+        """Return the accuracy; see `ltresample.metrics` for what suits long tails.
 
         Parameters
         ----------

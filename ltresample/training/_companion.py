@@ -72,7 +72,7 @@ class CompanionOptimizer:
         self._hook.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the optimizer's state."""
+        """Return the optimizer's state."""
         return self.own.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ def step_loss(
 
 
 def _coefficients(term: LossTerm, weight: Tensor | None, logits: Tensor) -> tuple[Any, Any]:
-    """Give the number that multiplies a term, and what multiplies its rows (None: nothing)."""
+    """Return the number that multiplies a term, and what multiplies its rows (None: nothing)."""
     per_row = None
     if weight is not None:
         per_row = logits.new_ones(len(logits))
@@ -114,7 +114,7 @@ def _weighted(criterion: nn.Module, inputs: list[Tensor], y: Tensor, per_row: Te
 
 
 def logit_scale(criterion: nn.Module) -> float:
-    """Give the factor of the logits in the criterion: s of LDAM, 1 elsewhere."""
+    """Return the factor of the logits in the criterion: s of LDAM, 1 elsewhere."""
     return float(criterion.scale) if getattr(criterion, "needs_cosine_head", False) else 1.0
 
 

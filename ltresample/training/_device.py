@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ltresample._torch import free_bytes
-from ltresample.training._rows import can_be_held, has_pixels
+from ltresample.rows import can_be_held, has_pixels
 
 __all__ = ["autocast_of", "check_precision", "in_single", "place_of", "place_of_rows", "scaler_of"]
 
@@ -19,14 +19,14 @@ HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def place_of(net: Any) -> torch.device:
-    """Give the device of a net's batches: its own, or where the network was put."""
+    """Return the device of a net's batches: its own, or where the network was put."""
     if net.device is not None:
         return torch.device(net.device)
     return next((p.device for p in net.module_.parameters()), torch.device("cpu"))
 
 
 def place_of_rows(net: Any, x: Any, dtype: torch.dtype) -> torch.device | None:
-    """Give the device on which all training rows are to be kept; None: they stay where they are.
+    """Return the device on which all training rows are to be kept; None: they stay where they are.
 
     Raises
     ------
@@ -79,19 +79,19 @@ def check_precision(net: Any) -> None:
 
 
 def autocast_of(net: Any) -> Any:
-    """Give the context in which a training step passes the network."""
+    """Return the context in which a training step passes the network."""
     if net.precision == "float32":
         return nullcontext()
     return torch.autocast(place_of(net).type, dtype=HALF[net.precision])
 
 
 def scaler_of(net: Any) -> torch.amp.GradScaler | None:
-    """Give what keeps small gradients of 16-bit floats from becoming 0; None: nothing has to."""
+    """Return what keeps small gradients of 16-bit floats from becoming 0; None: nothing has to."""
     return torch.amp.GradScaler(place_of(net).type) if net.precision == "float16" else None
 
 
 def in_single(output: Any) -> Any:
-    """Give the network's output in single precision, in which losses are computed."""
+    """Return the network's output in single precision, in which losses are computed."""
     if isinstance(output, tuple):
         return tuple(in_single(part) for part in output)
     half = isinstance(output, Tensor) and output.dtype in HALF.values()

@@ -14,12 +14,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from ltresample._random import Seed
-from ltresample._validation import LongTailWarning
+from ltresample.exceptions import LongTailWarning
 from ltresample.losses import LongTailLoss
+from ltresample.rows import Pool
 from ltresample.synthesis import (
     Batch,
     LossTerm,
-    Pool,
     SafaNetworks,
     SafaSettings,
     augment_tail,
@@ -301,7 +301,7 @@ class OnlineSAFA:
             self._warn()
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what an interrupted run needs to go on."""
+        """Return what an interrupted run needs to go on."""
         return {"networks": self.g_.state_dict(), "optimizer": self._companion.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -354,7 +354,7 @@ class _OwnLosses(LongTailLoss):
     loss: Tensor | None = None
 
     def forward(self, logits: Tensor, y: Tensor, *, sample_weight=None) -> Tensor:
-        """Give the losses that were computed when the layer was passed."""
+        """Return the losses that were computed when the layer was passed."""
         return self.loss
 
 

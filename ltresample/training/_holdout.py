@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import Subset
 
 from ltresample._random import Seed
-from ltresample.training._rows import RowDataset
+from ltresample.training._data import RowDataset
 
 __all__ = ["split_rows", "stratified_holdout"]
 
@@ -82,7 +82,7 @@ def split_rows(
 
 
 def _ours(part: Any, whole: RowDataset) -> Any:
-    """Give a Subset of `whole` as rows of it; other data sets as they are."""
+    """Return a Subset of `whole` as rows of it; other data sets as they are."""
     if isinstance(part, Subset) and part.dataset is whole:
         return whole.subset(np.asarray(part.indices))
     return part

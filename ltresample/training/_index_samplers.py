@@ -91,7 +91,7 @@ class ClassIndexSampler(Sampler):
         self.class_weight = weight
 
     def positions(self) -> Tensor:
-        """Give all positions of the epoch, (n,)."""
+        """Return all positions of the epoch, (n,)."""
         if self.y is None:
             raise RuntimeError(
                 "ClassIndexSampler does not know the labels yet. Got y=None. Pass y, call "

@@ -77,7 +77,7 @@ class ParameterNet(NeuralNetClassifier):
         return [k for k in vars(self) if not (k.endswith("_") or k.startswith("_"))]
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
-        """Give the parameters.
+        """Return the parameters.
 
         Parameters
         ----------

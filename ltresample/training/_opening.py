@@ -69,7 +69,7 @@ def labels_of(y: Any) -> np.ndarray:
 
 
 def encoded(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Give the class index of each label.
+    """Return the class index of each label.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def _labels_of_dataset(X: TorchDataset, y: Any) -> np.ndarray:
 
 
 def _weights(sample_weight: Any, x: Any, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give weights whose mean over the rows that are kept is 1, and these rows."""
+    """Return weights whose mean over the rows that are kept is 1, and these rows."""
     rows = labels if isinstance(x, TorchDataset) else x
     weight = check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
     kept = np.flatnonzero(weight)

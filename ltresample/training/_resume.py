@@ -14,7 +14,7 @@ import torch
 
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
-from ltresample.training._rows import RowDataset
+from ltresample.training._data import RowDataset
 
 __all__ = ["checkpoint_path", "read", "restore_callbacks", "restore_net", "restore_online", "write"]
 
@@ -114,7 +114,7 @@ def restore_callbacks(net: Any, state: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Give lists, dictionaries and numbers without NumPy's types, which a safe file does not hold."""
+    """Return lists, dictionaries and numbers without NumPy's types, which a safe file does not hold."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -123,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_state(callback: Any) -> dict[str, Any]:
-    """Give the learned attributes of a callback that can be written down."""
+    """Return the learned attributes of a callback that can be written down."""
     state = {}
     for key, value in vars(callback).items():
         if not key.endswith("_") or isinstance(value, type):

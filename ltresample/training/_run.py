@@ -14,21 +14,21 @@ from torch.utils.data import DataLoader
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating, unwrapped
-from ltresample._validation import LongTailWarning
 from ltresample.class_counts import class_weights
+from ltresample.exceptions import LongTailWarning
 from ltresample.models import CosineHead
+from ltresample.rows import pool_of
 from ltresample.training._architecture import has_units, set_units
 from ltresample.training._aux_rows import open_aux_rows
 from ltresample.training._criterion import assign_class_weight, check_head
+from ltresample.training._data import RowDataset
 from ltresample.training._device import scaler_of
 from ltresample.training._index_samplers import ClassIndexSampler, IndexBatches
-from ltresample.training._rows import RowDataset
 from ltresample.training._schedules import (
     epoch_of,
     learning_rate_factor,
     set_learning_rate_factor,
 )
-from ltresample.training._space import pool_of
 from ltresample.training._synthesis import StepSynthesis
 
 __all__ = ["Run", "begin_run", "check_starts", "watch_head"]
@@ -58,7 +58,7 @@ class Run:
         return self.synthesis is not None and self.epoch >= self.start
 
     def listeners(self, callbacks: list[tuple[str, Callback]], event: str) -> list[Callback]:
-        """Give the callbacks that do something at an event: it comes several times in each step."""
+        """Return the callbacks that do something at an event: it comes several times in each step."""
         if event not in self.listening:
             nothing = getattr(Callback, event)
             self.listening[event] = [
@@ -69,7 +69,7 @@ class Run:
         return self.listening[event]
 
     def step_seed(self) -> Seed:
-        """Give the root of what is random in the next step."""
+        """Return the root of what is random in the next step."""
         self.step += 1
         return self.seed.child("step", self.epoch, self.step)
 
@@ -95,7 +95,7 @@ class Run:
             set_learning_rate_factor(net.optimizer_, factor)
 
     def _stream_weight(self, net: Any) -> np.ndarray | None:
-        """Give the weight of a row of each class in the index stream; None: each row once."""
+        """Return the weight of a row of each class in the index stream; None: each row once."""
         if self.synthesizing and self.synthesis.balanced:
             return class_weights(self.counts)
         if net.rebalance == "resample" and self.epoch >= self.rebalance_start:

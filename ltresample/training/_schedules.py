@@ -49,7 +49,7 @@ def epoch_of(start: float, max_epochs: int) -> int:
 def learning_rate_factor(
     epoch: int, *, warmup: int = 0, decay: Mapping[float, float] | None = None, max_epochs: int = 0
 ) -> float:
-    """Give the factor of the learning rate in an epoch: linear warm-up, then steps.
+    """Return the factor of the learning rate in an epoch: linear warm-up, then steps.
 
     ``min(1, (epoch + 1) / warmup) * prod_{e <= epoch} decay[e]``, which is the schedule of most
     long-tailed experiments on CIFAR with ``warmup=5, decay={160: 0.01, 180: 0.01}``: "decayed by

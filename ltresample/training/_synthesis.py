@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.models import FoldedModule
-from ltresample.synthesis import Batch, Pool
+from ltresample.rows import Pool
+from ltresample.synthesis import Batch
 from ltresample.training._aux_rows import AugmentedRows
-from ltresample.training._rows import RowDataset
+from ltresample.training._data import RowDataset
 
 __all__ = ["OnlineSynthesis", "Resampler", "StepSynthesis"]
 
@@ -26,7 +27,7 @@ class OnlineSynthesis(Protocol):
     g_: Any  # the fitted guide, or None
 
     def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Give the batch to train on: rows, loss terms, and how many slots were synthesized.
+        """Return the batch to train on: rows, loss terms, and how many slots were synthesized.
 
         Parameters
         ----------
@@ -146,7 +147,7 @@ class StepSynthesis:
         self.online.begin_epoch(epoch, max_epochs=max_epochs, held_out=held_out)
 
     def __call__(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Give the batch to train on."""
+        """Return the batch to train on."""
         layout = torch.channels_last if x.dim() == 4 else torch.preserve_format
         x = x.to(memory_format=layout)  # convolutions are faster so
         if self.folded is not None:

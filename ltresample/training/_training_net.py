@@ -17,9 +17,11 @@ from torch.utils.data import DataLoader
 
 from ltresample._random import Seed, global_streams
 from ltresample._torch import unwrapped
+from ltresample.rows import TakenRows, row_shape_of
 from ltresample.synthesis import LossTerm
 from ltresample.training._architecture import default_module, shape_arguments
 from ltresample.training._criterion import StepTarget, logit_scale, step_loss
+from ltresample.training._data import BatchRows, FetchedBatches, RowDataset, as_it_is
 from ltresample.training._device import (
     autocast_of,
     check_precision,
@@ -38,14 +40,6 @@ from ltresample.training._resume import (
     restore_net,
     restore_online,
     write,
-)
-from ltresample.training._rows import (
-    BatchRows,
-    FetchedBatches,
-    RowDataset,
-    TakenRows,
-    as_it_is,
-    row_shape_of,
 )
 from ltresample.training._run import Run, begin_run, watch_head
 
@@ -130,7 +124,7 @@ class TrainingNet(ParameterNet):
         return RowDataset(rows, labels, encoded(labels, self.classes_), weight, index)
 
     def get_dataset(self, X, y=None):
-        """Give rows to predict as a data set; data sets as they are."""
+        """Return rows to predict as a data set; data sets as they are."""
         if isinstance(X, RowDataset):
             return X
         return RowDataset(TakenRows(open_rows(self, X), dtype=self._row_dtype()))
@@ -144,7 +138,7 @@ class TrainingNet(ParameterNet):
         return train, valid
 
     def get_iterator(self, dataset, training=False):
-        """Give a loader of batches: those of the run where it trains, else the rows in order."""
+        """Return a loader of batches: those of the run where it trains, else the rows in order."""
         if not isinstance(dataset, RowDataset):
             return super().get_iterator(dataset, training)
         settings = self.get_params_for("iterator_train" if training else "iterator_valid")
@@ -271,7 +265,7 @@ class TrainingNet(ParameterNet):
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _forward_seed(self, prefix: str) -> Seed:
-        """Give the root of random layers in an epoch."""
+        """Return the root of random layers in an epoch."""
         return self.seed_.child("forward", prefix, self._run.epoch)
 
     def notify(self, method_name, **cb_kwargs):
@@ -304,7 +298,7 @@ class TrainingNet(ParameterNet):
         return super().train_step(batch, **fit_params)
 
     def train_step_single(self, batch, **fit_params):
-        """Give loss and gradients of a batch; in half precision only the network is passed so."""
+        """Return loss and gradients of a batch; in half precision only the network is passed so."""
         if self.precision == "float32":
             return super().train_step_single(batch, **fit_params)
         self._set_training(True)
@@ -346,7 +340,7 @@ class TrainingNet(ParameterNet):
         return made.x, StepTarget(made.terms, None if made.weighted else weight)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Give the loss of a batch: of class indices, or of a step's terms."""
+        """Return the loss of a batch: of class indices, or of a step's terms."""
         logits = y_pred[0] if isinstance(y_pred, tuple) else y_pred
         criterion = self.criterion_
         if isinstance(criterion, nn.NLLLoss):  # skorch: such a module gives probabilities

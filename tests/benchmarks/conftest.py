@@ -44,7 +44,7 @@ def suite_file(tmp_path):
 
 @pytest.fixture
 def command(tmp_path):
-    """Give a function that makes the command line and environment of a run in tmp_path."""
+    """Return a function that makes the command line and environment of a run in tmp_path."""
 
     def made(*arguments):
         places = ["--records", str(tmp_path / "records"), "--tables", str(tmp_path / "tables")]
@@ -57,7 +57,7 @@ def command(tmp_path):
 
 @pytest.fixture
 def run(command):
-    """Give a function that runs the command to its end."""
+    """Return a function that runs the command to its end."""
 
     def ran(*arguments):
         kinds = {"capture_output": True, "text": True, "timeout": 120, "check": False}

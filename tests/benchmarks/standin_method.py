@@ -70,5 +70,5 @@ class Failing(NoisyMeans):
 
 
 def said(source, **options):
-    """Give what came."""
+    """Return what came."""
     return source, options

@@ -14,7 +14,7 @@ EXCLUSIVE = dict(zip(COLOURS, [8, 24, 15, 20, 6], strict=True))
 
 
 def attribute_lines():
-    """Give each image its colours: the exclusive ones, three with two colours, three with none."""
+    """Return each image its colours: the exclusive ones, three with two colours, three with none."""
     colours = [{name} for name, n in EXCLUSIVE.items() for _ in range(n)]
     colours += [{"Gray_Hair", "Bald"}, {"Black_Hair", "Bald"}, {"Black_Hair", "Brown_Hair"}]
     colours += [{"Smiling"}, set(), set()]

@@ -27,7 +27,7 @@ def small(monkeypatch):
 
 
 def whole():
-    """Give a small data set in an order without order; the first pixel numbers the images."""
+    """Return a small data set in an order without order; the first pixel numbers the images."""
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(10), 20))
     x = rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def whole():
 
 
 def part():
-    """Give the images of a long tail of factor 10, class by class."""
+    """Return the images of a long tail of factor 10, class by class."""
     data = whole()
     rows = np.concatenate([np.flatnonzero(data["y_train"] == c)[:n] for c, n in enumerate(COUNTS)])
     return {**data, "x_train": data["x_train"][rows], "y_train": data["y_train"][rows]}
@@ -61,7 +61,7 @@ def write_published(folder, data):
 
 
 def python2_pickle(rows, labels):
-    """Give the bytes that Python 2 wrote for {"data": rows, "labels": labels}."""
+    """Return the bytes that Python 2 wrote for {"data": rows, "labels": labels}."""
     n, width = rows.shape
     shape = b"(K\x01K" + bytes([n]) + b"M" + struct.pack("<H", width) + b"\x86"
     dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN" + 2 * b"J\xff\xff\xff\xff"

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltresample._validation import LongTailWarning
 from ltresample.distances import cosine_cost, sinkhorn_plan
 from ltresample.distances._scaling import _scale
+from ltresample.exceptions import LongTailWarning
 
 
 def cosines(n, m, *, seed=0, relu=True, dtype=torch.float64):

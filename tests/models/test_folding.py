@@ -15,7 +15,7 @@ def seeded(seed=0):
 
 
 def lived(network, x):
-    """Give a network affine parameters and running statistics unlike those of a new one."""
+    """Return a network affine parameters and running statistics unlike those of a new one."""
     generator = seeded(2)
     initialize(network, generator)
     with torch.no_grad():

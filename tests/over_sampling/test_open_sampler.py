@@ -20,7 +20,7 @@ from ltresample import LongTailWarning, OpenSampler
 from ltresample._random import Seed
 from ltresample.models import CosineHead
 from ltresample.over_sampling import ResampledClassifier, to_weighted_pairs
-from ltresample.synthesis import ArrayRows, Pool, Space
+from ltresample.rows import ArrayRows, Pool, Space
 
 COUNTS = np.array([70, 20, 10])
 

@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from ltresample import DistributionMatchingOversampler
 from ltresample._random import Seed
 from ltresample.datasets import make_long_tailed, permute_features
+from ltresample.guides import differentiable
 from ltresample.models import MLP
-from ltresample.over_sampling._guides import differentiable
-from ltresample.synthesis import ArrayRows, ConfusingClass, Pool, Space
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import ConfusingClass
 
 STEPS = {"step_size": 0.3, "n_steps": 20, "min_confidence": 0.5, "class_test": False}
 

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from ltresample.synthesis import ArrayRows, Classifier, Pool, Space
+from ltresample.guides import Classifier
+from ltresample.rows import ArrayRows, Pool, Space
 
 
 def linear(weight, bias):

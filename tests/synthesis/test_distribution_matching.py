@@ -9,8 +9,8 @@ import torch
 from ltresample._random import Seed
 from ltresample.distances import EnergyDistance, MaximumMeanDiscrepancy, SinkhornTransport
 from ltresample.embeddings import FixedRandomEmbedding, IdentityEmbedding, RandomEmbedding
+from ltresample.rows import ArrayRows
 from ltresample.synthesis import (
-    ArrayRows,
     ConfusingClass,
     DistributionMatching,
     DistributionSeeds,

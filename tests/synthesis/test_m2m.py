@@ -8,17 +8,9 @@ import torch
 from torch import nn
 
 from ltresample._random import Seed
-from ltresample.synthesis import (
-    ArrayRows,
-    Classifier,
-    DistributionSeeds,
-    M2m,
-    Pool,
-    Space,
-    Steps,
-    fill,
-    rewrite_batch,
-)
+from ltresample.guides import Classifier
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import DistributionSeeds, M2m, Steps, fill, rewrite_batch
 
 SEED = Seed(7)
 

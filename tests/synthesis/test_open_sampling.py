@@ -10,13 +10,10 @@ from torch.utils.data import DataLoader
 
 from ltresample._random import Seed
 from ltresample.class_counts import class_prior, effective_number
+from ltresample.rows import ArrayRows, Pool, RowStream, Space
 from ltresample.synthesis import (
-    ArrayRows,
     LossTerm,
     OpenSampling,
-    Pool,
-    RowStream,
-    Space,
     balancing_size,
     exact_counts,
     label_distribution,

@@ -9,18 +9,11 @@ import torch
 from joblib import parallel_config
 
 from ltresample._random import Seed
+from ltresample.guides import Classifier, FeatureRows, feature_rows
 from ltresample.mixing import ColumnSwap, CutMix, MAMix, Mixup, Remix, UniMix
 from ltresample.pairing import RandomPairing, Side, TransportPairing
-from ltresample.synthesis import (
-    ArrayRows,
-    Classifier,
-    FeatureRows,
-    PairMixing,
-    Pool,
-    Space,
-    feature_rows,
-    fill_pairs,
-)
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import PairMixing, fill_pairs
 
 SEED = Seed(5)
 AFFINITY = torch.tensor([[0.8, 0.2, 0.0], [0.3, 0.6, 0.1], [0.1, 0.5, 0.4]], dtype=torch.float64)

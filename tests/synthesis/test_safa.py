@@ -6,14 +6,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ltresample._random import Seed
+from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.synthesis import (
-    ArrayRows,
-    Pool,
     Safa,
     SafaNetworks,
     SafaRecipe,
     SafaSettings,
-    Space,
     augment_tail,
     draw_same_class_pairs,
     fit_safa,

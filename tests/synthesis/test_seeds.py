@@ -6,16 +6,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ltresample._random import Seed
-from ltresample.synthesis import (
-    ArrayRows,
-    DistributionSeeds,
-    NearSeeds,
-    OpenSetSeeds,
-    Pool,
-    RandomSeeds,
-    Space,
-    _seeds,
-)
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import DistributionSeeds, NearSeeds, OpenSetSeeds, RandomSeeds, _seeds
 
 
 def pool_with(counts, *, aux=None, in_batch=False, seed=0):

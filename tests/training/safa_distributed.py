@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ltresample._random import Seed
 from ltresample.losses import CrossEntropy
 from ltresample.models import SmallCNN
-from ltresample.synthesis import ArrayRows, Pool, Space
+from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.training import SAFA
 from ltresample.training._criterion import StepTarget, step_loss
 

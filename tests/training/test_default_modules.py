@@ -6,14 +6,13 @@ import torch
 from torch import nn
 
 from ltresample.models import MLP, CosineHead, ResNet32, ResNetCifar, SmallCNN
-from ltresample.synthesis import ArrayRows
+from ltresample.rows import ArrayRows, space_of
 from ltresample.training._architecture import (
     default_module,
     has_units,
     set_units,
     shape_arguments,
 )
-from ltresample.training._space import space_of
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ from torch import nn
 
 from ltresample import DistributionMatchingOversampler, M2mSampler
 from ltresample._random import Seed
+from ltresample.guides import differentiable
 from ltresample.models import MLP, SmallCNN
-from ltresample.over_sampling._guides import differentiable
-from ltresample.synthesis import ArrayRows
-from ltresample.training._space import pool_of
+from ltresample.rows import ArrayRows, pool_of
 from ltresample.training._synthesis import StepSynthesis
 
 COUNTS = np.array([400, 100, 20])

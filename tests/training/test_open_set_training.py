@@ -17,7 +17,7 @@ from ltresample.losses import (
     LDAMLoss,
 )
 from ltresample.models import MLP
-from ltresample.synthesis import ArrayRows
+from ltresample.rows import ArrayRows
 from ltresample.training import DeferredRebalancingClassifier
 from ltresample.training._aux_rows import AugmentedRows
 from ltresample.training._criterion import StepTarget, step_loss
@@ -80,7 +80,7 @@ def test_a_step_is_the_criterion_on_real_rows_plus_plain_cross_entropy(data, aux
 
 
 def trained_pool(data):
-    from ltresample.synthesis import Pool, Space
+    from ltresample.rows import Pool, Space
 
     X, y = data
     return Pool(ArrayRows(X), torch.from_numpy(y), torch.from_numpy(COUNTS), Space.pixels())

@@ -18,7 +18,7 @@ from ltresample.mixing import CutMix, Mixup
 from ltresample.models import MLP, SmallCNN
 from ltresample.over_sampling import OTMixSampler
 from ltresample.pairing import RandomPairing, TransportPairing
-from ltresample.synthesis import ArrayRows, Pool, Space
+from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.training import DeferredRebalancingClassifier, DeferredSynthesis
 
 ALWAYS = {"mix_prob": 1.0, "start": 0, "stop": None, "schedule_power": 0.0}

@@ -10,9 +10,10 @@ from sklearn.base import clone
 
 from ltresample._torch import free_bytes
 from ltresample.over_sampling import M2mSampler
-from ltresample.training import DeferredRebalancingClassifier, RandomCropFlip, _device, _rows
+from ltresample.rows import TakenRows, _taken
+from ltresample.training import DeferredRebalancingClassifier, RandomCropFlip, _device
+from ltresample.training._data import RowDataset
 from ltresample.training._device import place_of_rows
-from ltresample.training._rows import RowDataset, TakenRows
 
 CPU = torch.device("cpu")
 DEVICES = [CPU, pytest.param(torch.device("cuda"), marks=pytest.mark.gpu)]
@@ -24,7 +25,7 @@ LABELS = np.repeat([0, 1, 2], [30, 14, 6])
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_images_are_held_as_bytes_and_scaled_alike(device, chunk, dtype, monkeypatch):
-    monkeypatch.setattr(_rows, "CHUNK", chunk)
+    monkeypatch.setattr(_taken, "CHUNK", chunk)
     every = np.arange(256, dtype=np.uint8).reshape(4, 1, 8, 8)
     plain, held = TakenRows(every, dtype=dtype), TakenRows(every, dtype=dtype, held=device)
     assert held._ready.dtype == torch.uint8

@@ -16,14 +16,8 @@ from ltresample import LongTailWarning, make_long_tailed
 from ltresample._random import Seed
 from ltresample.losses import LDAMLoss
 from ltresample.models import MLP, ResNet20, SmallCNN
-from ltresample.synthesis import (
-    ArrayRows,
-    Pool,
-    SafaSettings,
-    Space,
-    augment_tail,
-    draw_same_class_pairs,
-)
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import SafaSettings, augment_tail, draw_same_class_pairs
 from ltresample.training import SAFA, DeferredRebalancingClassifier
 from ltresample.training._companion import CompanionOptimizer
 from ltresample.training._criterion import StepTarget, step_loss

@@ -12,9 +12,9 @@ from skorch.dataset import Dataset, ValidSplit
 from torch.utils.data import DataLoader, TensorDataset
 
 from ltresample._random import Seed
-from ltresample.training import _rows
+from ltresample.rows import TakenRows, _taken
+from ltresample.training._data import FetchedBatches, RowDataset, as_it_is
 from ltresample.training._holdout import split_rows, stratified_holdout
-from ltresample.training._rows import FetchedBatches, RowDataset, TakenRows, as_it_is
 
 X = np.random.default_rng(0).random((12, 5)).round(3)
 X[X < 0.4] = 0
@@ -33,7 +33,7 @@ CONTAINERS = {
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("kind", CONTAINERS)
 def test_every_container_gives_the_same_rows(kind, in_memory, monkeypatch):
-    monkeypatch.setattr(_rows, "IN_MEMORY", 1 << 20 if in_memory else 0)
+    monkeypatch.setattr(_taken, "IN_MEMORY", 1 << 20 if in_memory else 0)
     rows = TakenRows(CONTAINERS[kind](X), dtype=torch.float32)
     at = torch.tensor([3, 0, 3, 11])
     assert rows.row_shape == (5,)
@@ -68,7 +68,7 @@ def test_float_arrays_are_not_copied_and_never_written():
 @pytest.mark.parametrize("of", [np.asarray, torch.from_numpy])
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_8_bit_images_are_scaled_to_the_unit_interval(of, in_memory, monkeypatch):
-    monkeypatch.setattr(_rows, "IN_MEMORY", 1 << 20 if in_memory else 0)
+    monkeypatch.setattr(_taken, "IN_MEMORY", 1 << 20 if in_memory else 0)
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2) * 11
     rows = TakenRows(of(images), dtype=torch.float32)
     np.testing.assert_allclose(rows.take(torch.tensor([1])), images[1:] / 255, rtol=1e-6)

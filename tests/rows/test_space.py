@@ -5,9 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from ltresample.synthesis import ArrayRows
-from ltresample.training import _space
-from ltresample.training._space import pool_of, space_of
+from ltresample.rows import ArrayRows, _space, pool_of, space_of
 
 rng = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from ltresample.over_sampling._containers import container_of, extended_index, take_labels
+from ltresample.rows import container_of, extended_index, take_labels
 
 X = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
 # three new rows: a copy of row 2, a synthetic one, a copy of row 0

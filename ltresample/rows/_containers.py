@@ -25,7 +25,7 @@ def _is_frame(x: Any, library: str, kind: str) -> bool:
 
 
 def container_of(x: Any) -> Container:
-    """Give the container that fits `x`; what no other one takes is treated as an array."""
+    """Return the container that fits `x`; what no other one takes is treated as an array."""
     for kind in (TensorContainer, SparseContainer, PandasContainer, PolarsContainer, ListContainer):
         if kind.holds(x):
             return kind(x)
@@ -131,7 +131,7 @@ class SparseContainer(Container):
         self.at.append(positions.numpy())
 
     def _order(self, synthetic: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Give each output row's place in the real rows followed by the written ones."""
+        """Return each output row's place in the real rows followed by the written ones."""
         order = index.copy()
         if self.at:
             order[np.concatenate(self.at)] = self.n + np.arange(synthetic.sum())
@@ -211,7 +211,7 @@ class PolarsContainer(SparseContainer):
 
 
 def extended_index(index: Any, n_new: int) -> Any:
-    """Give the index of a frame with `n_new` labels more, distinct from those that are there."""
+    """Return the index of a frame with `n_new` labels more, distinct from those that are there."""
     import pandas as pd
 
     if isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1:
@@ -226,7 +226,7 @@ def extended_index(index: Any, n_new: int) -> Any:
 
 
 def take_labels(y: Any, index: np.ndarray, n_new: int) -> Any:
-    """Give ``y`` at `index`, in the container that came in; the last `n_new` labels are new."""
+    """Return ``y`` at `index`, in the container that came in; the last `n_new` labels are new."""
     if isinstance(y, list | tuple):
         return [y[i] for i in index]
     if isinstance(y, Tensor):

@@ -5,13 +5,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ltresample._random import Seed
-from ltresample.models import MLPEnsemble
-from ltresample.synthesis import ArrayRows, GuideRecipe, Pool, Space, _guide, fit_guide
-from ltresample.synthesis._random_features import (
+from ltresample.guides import (
+    GuideRecipe,
+    _fit,
+    fit_guide,
     fit_output_layers,
     random_ensemble,
     random_hidden_units,
 )
+from ltresample.models import MLPEnsemble
+from ltresample.rows import ArrayRows, Pool, Space
 
 RANDOM = GuideRecipe(random_units=True)
 
@@ -109,8 +112,8 @@ def test_of_many_rows_some_are_drawn(monkeypatch):
         seen.append(torch.bincount(y).tolist())
         return random_ensemble(z, y, *rest, **options)
 
-    monkeypatch.setattr(_guide, "random_ensemble", watched)
-    monkeypatch.setattr(_guide, "MOST_ROWS", 300)
+    monkeypatch.setattr(_fit, "random_ensemble", watched)
+    monkeypatch.setattr(_fit, "MOST_ROWS", 300)
     g, again = (fit_guide(pool, Seed(0), RANDOM) for _ in range(2))
     assert seen == [[150, 150]] * 2
     torch.testing.assert_close(g(z), again(z), rtol=0, atol=0)
@@ -120,7 +123,7 @@ def test_of_many_rows_some_are_drawn(monkeypatch):
 
 def test_wide_rows_and_images_are_trained_as_ever():
     generator = Seed(0).torch()
-    for shape in ((_guide.WIDE + 1,), (1, 8, 8)):
+    for shape in ((_fit.WIDE + 1,), (1, 8, 8)):
         x = torch.rand(40, *shape, generator=generator)
         pool = Pool(ArrayRows(x), torch.arange(40) % 2, torch.tensor([20, 20]), Space.pixels())
         quick = {"min_steps": 2, "max_steps": 2}

@@ -1,40 +1,21 @@
-"""Rows as a network takes them: a few at a time, from any container, in batches of positions."""
+"""Rows as a network takes them: a few at a time, from any container."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from skorch.dataset import Dataset
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from ltresample._torch import as_tensor
 
-__all__ = [
-    "BatchRows",
-    "FetchedBatches",
-    "RowDataset",
-    "TakenRows",
-    "as_it_is",
-    "can_be_held",
-    "has_pixels",
-    "row_shape_of",
-]
+__all__ = ["TakenRows", "can_be_held", "has_pixels", "row_shape_of"]
 
 IN_MEMORY = 256 << 20  # bytes up to which rows are converted once, not batch by batch
 CHUNK = 64 << 20  # bytes that are copied to a device together
-
-
-class BatchRows(NamedTuple):
-    """Rows of a training batch, where more than the rows is needed."""
-
-    x: Tensor  # (B, ...)
-    index: Tensor  # (B,) positions in the training split
-    weight: Tensor  # (B,) sample weights
 
 
 class TakenRows:
@@ -100,7 +81,7 @@ class TakenRows:
         return torch.uint8 if self.pixels else self.dtype
 
     def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
+        """Return the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
         if self._ready is None or self._ready.device.type == "cpu":
             rows = self.gather(index.cpu().numpy())
         else:
@@ -118,7 +99,7 @@ class TakenRows:
         return self._finished(self._ready.index_select(0, index))
 
     def gather(self, index: np.ndarray) -> Tensor:
-        """Give the rows at these positions where they are: without going to the device."""
+        """Return the rows at these positions where they are: without going to the device."""
         at = index if self.index is None else self.index[index]
         if self._ready is not None:
             at = torch.from_numpy(at).to(self._ready.device, non_blocking=True)
@@ -141,7 +122,7 @@ class TakenRows:
         return _scaled(rows.to(self.dtype)) if rows.dtype != self.dtype else rows
 
     def subset(self, index: np.ndarray) -> TakenRows:
-        """Give some of these rows, without copying them."""
+        """Return some of these rows, without copying them."""
         part = object.__new__(type(self))
         vars(part).update(vars(self))
         part.index = index if self.index is None else self.index[index]
@@ -149,107 +130,25 @@ class TakenRows:
         return part
 
     def on(self, device: torch.device) -> TakenRows:
-        """Give the same rows elsewhere."""
+        """Return the same rows elsewhere."""
         part = object.__new__(type(self))
         vars(part).update(vars(self), device=device)
         return part
 
     def like(self, x: Any) -> TakenRows:
-        """Give rows of another container in the same units and type."""
+        """Return rows of another container in the same units and type."""
         return type(self)(x, dtype=self.dtype, device=self.device)
 
     def raw(self) -> Any:
-        """Give these rows as they came in."""
+        """Return these rows as they came in."""
         if self.index is None or isinstance(self.x, TorchDataset):
             return self.x
         at = torch.from_numpy(self.index) if isinstance(self.x, Tensor) else self.index
         return self.x[at]
 
 
-class RowDataset(Dataset):
-    """A data set that is indexed by batches of positions; skorch takes it for one of its own.
-
-    Parameters
-    ----------
-    rows : TakenRows
-        The rows.
-    labels : ndarray of shape (n,) or None
-        As the user names classes.
-    y : ndarray of shape (n,) or None
-        Class index.
-    weight : ndarray of shape (n,) or None
-        Sample weights, of mean 1.
-    index : ndarray of shape (n,) or None
-        Positions in the data that were passed to ``fit``; None: all of them.
-    """
-
-    annotated = False  # whether batches carry positions and sample weights
-
-    def __init__(self, rows: TakenRows, labels=None, y=None, weight=None, index=None):
-        self.rows = rows
-        self.y = labels
-        self.target = None if y is None else torch.from_numpy(np.asarray(y, dtype=np.int64))
-        self.weight = None if weight is None else torch.from_numpy(np.asarray(weight))
-        self.index = np.arange(len(rows)) if index is None else index
-
-    @property
-    def X(self) -> Any:
-        """The rows as they came in; scoring callbacks read it."""
-        return self.rows.raw()
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> tuple[Any, Tensor]:
-        at = np.asarray(index, dtype=np.int64)
-        if at.ndim == 0:
-            x, y = self[at[None]]
-            return x[0], y[0]
-        x, i = self.rows.gather(at), torch.from_numpy(at)
-        y = x.new_zeros(len(x), dtype=torch.int64) if self.target is None else self.target[i]
-        if not self.annotated:
-            return x, y
-        weight = torch.ones(len(i)) if self.weight is None else self.weight[i]
-        return BatchRows(x, i, weight), y
-
-    def __getitems__(self, index: list[int]) -> tuple[Any, Tensor]:
-        """Fetch a batch at once; PyTorch's loaders ask for this method."""
-        return self[index]
-
-    def subset(self, index: np.ndarray) -> RowDataset:
-        """Give some of the rows, without copying them."""
-        return type(self)(
-            self.rows.subset(index),
-            None if self.y is None else self.y[index],
-            None if self.target is None else self.target.numpy()[index],
-            None if self.weight is None else self.weight.numpy()[index],
-            self.index[index],
-        )
-
-
-class FetchedBatches:
-    """A loader without workers: fetches each batch of positions at once."""
-
-    generator = None  # of workers
-
-    def __init__(self, dataset: RowDataset, batches: Iterable[list[int]]):
-        self.dataset = dataset
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[tuple[Any, Tensor]]:
-        return map(self.dataset.__getitem__, self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
-def as_it_is(batch: Any) -> Any:
-    """Collate what is a batch already."""
-    return batch
-
-
 def row_shape_of(x: Any) -> tuple[int, ...]:
-    """Give the shape of one row of a container."""
+    """Return the shape of one row of a container."""
     return tuple(as_tensor(x[0][0]).shape) if isinstance(x, TorchDataset) else tuple(x.shape[1:])
 
 

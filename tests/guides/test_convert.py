@@ -20,8 +20,8 @@ from sklearn.preprocessing import (
 )
 from torch import nn
 
+from ltresample.guides import as_classifier, differentiable, fitted
 from ltresample.models import CosineHead
-from ltresample.over_sampling._guides import as_classifier, differentiable, fitted
 
 LINEAR = LogisticRegression(max_iter=1000)
 GUIDES = [

@@ -36,7 +36,7 @@ class Classifier:
         self.logit_scale = logit_scale
 
     def log_proba(self, x: Tensor) -> Tensor:
-        """Give log-probabilities (n, K); gradients flow to `x`."""
+        """Return log-probabilities (n, K); gradients flow to `x`."""
         parts = []
         for member in self.members:
             logits = _single(member(x))
@@ -46,12 +46,12 @@ class Classifier:
         return parts[0] if len(parts) == 1 else parts.logsumexp(0) - math.log(len(parts))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Give raw logits (n, K), averaged over members."""
+        """Return raw logits (n, K), averaged over members."""
         parts = [_single(member(x)) for member in self.members]
         stacked = torch.cat([p if p.dim() == 3 else p[None] for p in parts])
         return stacked.mean(0)
 
 
 def _single(logits: Tensor) -> Tensor:
-    """Give logits of half precision, as autocast makes them, in single precision."""
+    """Return logits of half precision, as autocast makes them, in single precision."""
     return logits.float() if logits.dtype.itemsize < 4 else logits

@@ -10,7 +10,7 @@ from scipy import sparse
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ltresample import LongTailWarning
-from ltresample.synthesis import DatasetRows, RowStream, open_set_rows
+from ltresample.rows import DatasetRows, RowStream, open_set_rows
 
 TABLE = np.random.default_rng(0).normal(size=(30, 3))
 IMAGES = np.random.default_rng(0).random((20, 1, 4, 4), dtype=np.float32)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ltresample._torch import evaluating
+from ltresample.guides._classifier import Classifier
 from ltresample.models import feature_extractor
-from ltresample.synthesis._base import ArrayRows, Pool, Rows
-from ltresample.synthesis._classifier import Classifier
+from ltresample.rows import ArrayRows, Pool, Rows
 
 __all__ = ["FeatureRows", "feature_rows"]
 
@@ -43,7 +43,7 @@ class FeatureRows:
 
     @torch.no_grad()
     def take(self, index: Tensor) -> Tensor:
-        """Give the features (m, d) of the rows at `index` (m,), in single precision."""
+        """Return the features (m, d) of the rows at `index` (m,), in single precision."""
         parts = []
         with evaluating(*self.members):
             for part in index.split(1024):
@@ -54,7 +54,7 @@ class FeatureRows:
 
 
 def feature_rows(g: Classifier, pool: Pool, *, layer: str | None = None) -> Rows:
-    """Give the features of all rows of a pool: computed now if they fit in memory, else later.
+    """Return the features of all rows of a pool: computed now if they fit in memory, else later.
 
     Parameters
     ----------

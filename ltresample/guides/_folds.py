@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating
-from ltresample.models import MLPEnsemble, initialize, uninitialized
-from ltresample.synthesis._base import Pool, Rows
-from ltresample.synthesis._guide import (
+from ltresample.guides._fit import (
     GuideRecipe,
     Standardize,
     draws_units,
@@ -19,6 +17,8 @@ from ltresample.synthesis._guide import (
     train_guide,
     with_random_units,
 )
+from ltresample.models import MLPEnsemble, initialize, uninitialized
+from ltresample.rows import Pool, SubsetRows
 
 __all__ = ["FoldGuides", "confusion_of", "deal_folds", "fit_fold_guides"]
 
@@ -31,7 +31,7 @@ class FoldGuides(NamedTuple):
 
     @torch.no_grad()
     def out_of_fold_proba(self, pool: Pool) -> Tensor:
-        """Give probabilities (n, K), of each row by the network that has not seen it."""
+        """Return probabilities (n, K), of each row by the network that has not seen it."""
         proba = []
         with evaluating(*self.members):
             for rows in torch.arange(len(pool.y), device=pool.y.device).split(1024):
@@ -41,23 +41,6 @@ class FoldGuides(NamedTuple):
                 own = self.fold[rows], torch.arange(len(rows), device=rows.device)
                 proba.append(logits[own].double().softmax(1))
         return torch.cat(proba)
-
-
-class _RowsAt:
-    """Some rows of a source."""
-
-    def __init__(self, rows: Rows, index: Tensor):
-        self.rows, self.index = rows, index
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        return self.rows.row_shape
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def take(self, index: Tensor) -> Tensor:
-        return self.rows.take(self.index[index])
 
 
 def deal_folds(y: Tensor, n_classes: int, seed: Seed, *, n_folds: int) -> Tensor:
@@ -147,11 +130,11 @@ def _together(pool: Pool, fold: Tensor, seed: Seed, recipe: GuideRecipe, n_folds
 def _without(pool: Pool, left_out: Tensor) -> Pool:
     index = (~left_out).nonzero()[:, 0]
     counts = torch.bincount(pool.y[index], minlength=len(pool.class_counts))
-    return pool._replace(x=_RowsAt(pool.x, index), y=pool.y[index], class_counts=counts)
+    return pool._replace(x=SubsetRows(pool.x, index), y=pool.y[index], class_counts=counts)
 
 
 def confusion_of(proba: Tensor, y: Tensor, *, soft: bool = True) -> Tensor:
-    """Give the row-normalised confusion matrix of predictions.
+    """Return the row-normalised confusion matrix of predictions.
 
     Parameters
     ----------

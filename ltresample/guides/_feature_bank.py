@@ -77,7 +77,7 @@ class FeatureBank:
         self.known[index] = True
 
     def take(self, index: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """Give features (m, d) of samples; what is missing is computed now.
+        """Return features (m, d) of samples; what is missing is computed now.
 
         `compute` gives the features of the rows at some positions in `index`.
         """
@@ -88,7 +88,7 @@ class FeatureBank:
         return self.z[index.to(self.z.device)]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Give the bank's content."""
+        """Return the bank's content."""
         return {} if self.z is None else {"known": self.known, "z": self.z}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltresample._torch import evaluating, pick_device
+from ltresample.guides._classifier import Classifier
 from ltresample.models import CosineHead, fold_batch_norm
-from ltresample.synthesis._classifier import Classifier
 
 __all__ = ["as_classifier", "differentiable", "fitted", "is_fitted", "unscaled_cosine_factor"]
 
@@ -29,7 +29,7 @@ _ALLOWED = (
 
 
 def fitted(g: Any, X: Any, y: np.ndarray, name: str) -> Any:
-    """Give a fitted guide: modules and fitted estimators as they are, others cloned and fitted.
+    """Return a fitted guide: modules and fitted estimators as they are, others cloned and fitted.
 
     Raises
     ------
@@ -251,7 +251,7 @@ _CLASSIFIERS: dict[str, Callable[[Any], nn.Module]] = {
 
 
 class _Affine(nn.Module):
-    """Give x * factor + shift."""
+    """Return x * factor + shift."""
 
     def __init__(self, factor: np.ndarray, shift: np.ndarray):
         super().__init__()
@@ -303,7 +303,7 @@ def _step(step: Any, name: str) -> nn.Module:
 
 
 def default_device(g: Any, device: Any, X: Any = None) -> torch.device:
-    """Give `device`; if none is named, where the first module in `g` lives, or the tensor X."""
+    """Return `device`; if none is named, where the first module in `g` lives, or the tensor X."""
     for part in g if isinstance(g, list | tuple) else [g]:
         module = getattr(part, "module_", part)
         if device is None and isinstance(module, nn.Module):

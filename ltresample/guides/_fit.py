@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating
+from ltresample.guides._classifier import Classifier
+from ltresample.guides._random_units import random_ensemble
 from ltresample.models import MLPEnsemble, SmallCNN, initialize, uninitialized
-from ltresample.synthesis._base import Pool, Space
-from ltresample.synthesis._classifier import Classifier
-from ltresample.synthesis._random_features import random_ensemble
+from ltresample.rows import Pool, Space
 
 __all__ = [
     "GuideRecipe",
@@ -48,12 +48,12 @@ class GuideRecipe(NamedTuple):
 
     @classmethod
     def plain(cls) -> GuideRecipe:
-        """Give M2m's recipe: one network, trained on the data as they are."""
+        """Return M2m's recipe: one network, trained on the data as they are."""
         return cls(n_members=1, hidden=256, bagged=False, balanced_from=1.0)
 
     @classmethod
     def deferred(cls) -> GuideRecipe:
-        """Give the DM paper's recipe: classes are drawn alike in the last fifth of training."""
+        """Return the DM paper's recipe: classes are drawn alike in the last fifth of training."""
         return cls.plain()._replace(balanced_from=0.8)
 
 
@@ -66,7 +66,7 @@ class Standardize(nn.Module):
         self.register_buffer("factor", torch.where(space.scale > 0, 1 / space.scale, 0.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give (x - center) / scale."""
+        """Return (x - center) / scale."""
         return (x - self.center) * self.factor
 
 
@@ -226,7 +226,7 @@ def balanced_rows(pool: Pool, seed: Seed, *, n_per_class: int = 50) -> Tensor:
 
 @torch.no_grad()
 def soft_confusion(g: Classifier, pool: Pool, rows: Tensor) -> Tensor:
-    """Give A (K, K): mean probability that g gives class i over the samples of class k in `rows`.
+    """Return A (K, K): mean probability that g gives class i over the samples of class k in `rows`.
 
     A class without samples gives a row of zeros.
     """

@@ -1,21 +1,57 @@
-"""Units of the rows, read a chunk at a time: what a step is measured in while training."""
+"""Units and bounds of the rows: what a step is measured in."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from ltresample.synthesis import Pool, Rows, Space
+from ltresample.rows._sources import Rows
 
-__all__ = ["pool_of", "space_of"]
+__all__ = ["Space", "space_of"]
 
 CHUNK = 32 << 20  # bytes of rows looked at together
 N_IMAGES = 1024  # images that tell the range of pixels
 
 
+class Space(NamedTuple):
+    """The space in which steps are measured, and what a row may look like.
+
+    Lengths are Euclidean in ``(x - center) / scale``; a column of scale 0 never moves. With center
+    0, scale 1, lower 0 and upper 1 this is the papers' pixel space.
+    """
+
+    center: Tensor  # broadcasts to a row, as do the next three
+    scale: Tensor  # >= 0
+    lower: Tensor
+    upper: Tensor
+    integer: Tensor | None = None  # bool, broadcasts to a row: columns that hold whole numbers
+    keep_zeros: bool = False  # move only where the seed or its anchor is not zero (sparse rows)
+    categorical: Tensor | None = None  # bool, broadcasts to a row: columns that never move
+
+    @classmethod
+    def pixels(cls, *, dtype: torch.dtype = torch.float32, device=None) -> Space:
+        """Return the papers' space: images in [0, 1], lengths as they are."""
+        one = torch.ones((), dtype=dtype, device=device)
+        return cls(center=0 * one, scale=one, lower=0 * one, upper=one)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Clip to the allowed range."""
+        return torch.clamp(x, self.lower, self.upper)
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Put whole-number columns on whole numbers."""
+        return x if self.integer is None else torch.where(self.integer, x.round(), x)
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Return (x - center) / scale, 0 in columns that never move."""
+        inverse = torch.where(self.scale > 0, 1 / self.scale, torch.zeros_like(self.scale))
+        return torch.addcmul(-self.center * inverse, x, inverse)  # one pass over x
+
+
 def space_of(rows: Rows, *, weight: Tensor | None = None) -> Space:
-    """Give the units and bounds of training rows.
+    """Return the units and bounds of training rows.
 
     Images: pixels in [0, 1] as they are, else the range that is there. Tables: mean, standard
     deviation and range of each column; where most entries are zero, zero and the root mean square
@@ -77,17 +113,3 @@ def _table_space(rows: Rows, weight: Tensor) -> Space:
         center, scale = mean, variance.sqrt()
     scale = torch.where(lower == upper, 0.0, scale)  # rounding may leave a trace of spread
     return Space(center.to(lower.dtype), scale.to(lower.dtype), lower, upper)
-
-
-def pool_of(rows: Rows, y: Tensor, counts: np.ndarray, *, aux=None, weight=None) -> Pool:
-    """Give the engine its view of a training split."""
-    space = space_of(rows, weight=weight)
-    device = space.scale.device
-    return Pool(
-        x=rows,
-        y=y.to(device),
-        class_counts=torch.as_tensor(counts, device=device),
-        space=space,
-        aux_x=aux,
-        weight=None if weight is None else weight.to(device),
-    )

@@ -11,15 +11,11 @@ from sklearn.base import clone
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample._validation import LongTailWarning
-from ltresample.synthesis import (
-    Classifier,
-    Pool,
-    balanced_rows,
-    confusion_of,
-    deal_folds,
-    soft_confusion,
-)
+from ltresample.exceptions import LongTailWarning
+from ltresample.guides._classifier import Classifier
+from ltresample.guides._fit import balanced_rows, soft_confusion
+from ltresample.guides._folds import confusion_of, deal_folds
+from ltresample.rows import Pool
 
 __all__ = ["confusion_of_estimator", "confusion_on_training_rows"]
 
@@ -54,7 +50,7 @@ def confusion_of_estimator(
 
 
 def confusion_on_training_rows(g: Classifier, pool: Pool, seed: Seed) -> Tensor:
-    """Give the mean probabilities (K, K) of a guide that has seen the rows, with a warning."""
+    """Return the mean probabilities (K, K) of a guide that has seen the rows, with a warning."""
     confusion = soft_confusion(g, pool, balanced_rows(pool, seed))
     own = float(confusion.diagonal().mean())
     if own > 1 - _LEAST_CONFUSION:

@@ -5,15 +5,8 @@ import pytest
 import torch
 
 from ltresample._random import Seed
-from ltresample.synthesis import (
-    ArrayRows,
-    GuideRecipe,
-    Pool,
-    Space,
-    confusion_of,
-    deal_folds,
-    fit_fold_guides,
-)
+from ltresample.guides import GuideRecipe, confusion_of, deal_folds, fit_fold_guides
+from ltresample.rows import ArrayRows, Pool, Space
 
 QUICK = GuideRecipe(min_steps=60, max_steps=60, batch_size=64, hidden=16)
 

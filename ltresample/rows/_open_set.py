@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,189 +12,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ltresample._torch import as_tensor, drop_mapped_pages
-from ltresample._validation import LongTailWarning
-from ltresample.synthesis._base import ArrayRows, Rows
+from ltresample.exceptions import LongTailWarning
+from ltresample.rows._sources import (
+    ArrayRows,
+    DatasetRows,
+    MappedRows,
+    Rows,
+    RowStream,
+    ScaledRows,
+    SubsetRows,
+    checked_finite,
+    first_part,
+)
 
-__all__ = ["DatasetRows", "RowStream", "check_random_access", "open_set_rows"]
+__all__ = ["check_random_access", "open_set_rows"]
 
-_PAGES_READ = 2 << 20  # most bytes that one row in a random place brings in: a huge page
-_KEPT = 64 << 20  # bytes of a memory map that may stay there
 _LOOK = 1024  # rows that are looked at where a look at all of them would read a whole file
-
-
-class DatasetRows:
-    """Rows of a map-style Dataset, fetched one by one.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        ``dataset[i]`` is a row, or a tuple whose first entry is one; labels are passed over.
-    dtype : torch.dtype, default=torch.float32
-        Floating-point type of the rows that are given.
-    device : torch.device or None, default=None
-        Where they are given; None stands for the CPU.
-
-    Examples
-    --------
-    >>> rows = DatasetRows(TensorDataset(torch.arange(6.0).view(3, 2), torch.zeros(3)))
-    >>> rows.take(torch.tensor([2]))
-    tensor([[4., 5.]])
-    """
-
-    def __init__(self, dataset: Dataset, *, dtype: torch.dtype = torch.float32, device: Any = None):
-        self.dataset = dataset
-        self.dtype = dtype
-        self.device = device
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return tuple(_row(self.dataset[0]).shape)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
-        rows = torch.stack([_row(self.dataset[i]) for i in index.tolist()])
-        return checked_finite(rows.to(device=self.device, dtype=self.dtype))
-
-
-class RowStream:
-    """Rows of a loader, read on and on; at its end it is started again.
-
-    Parameters
-    ----------
-    loader : iterable
-        A DataLoader, or anything that gives a new iterator over batches each time it is asked. A
-        batch is a tensor or array (b, ...), or a tuple whose first entry is one.
-    dtype : torch.dtype, default=torch.float32
-        Floating-point type of the rows that are given.
-    device : torch.device or None, default=None
-        Where they are given; None stands for the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the loader cannot be started again, or has no rows.
-
-    Examples
-    --------
-    >>> stream = RowStream(DataLoader(torch.arange(6.0).view(3, 2), batch_size=2))
-    >>> stream.read(4)[:, 0]
-    tensor([0., 2., 4., 0.])
-    """
-
-    is_stream = True  # read in order, not taken by position
-
-    def __init__(self, loader: Iterable, *, dtype: torch.dtype = torch.float32, device: Any = None):
-        if isinstance(loader, Iterator):
-            raise ValueError(
-                "Open-set samples must be readable more than once. Got X_aux="
-                f"{type(loader).__name__}, an iterator that ends for good. Pass the loader itself."
-            )
-        self.loader = loader
-        self.dtype = dtype
-        self.device = device
-        self._batches: Iterator | None = None
-        self._rest: Tensor | None = None
-        self.n_restarts = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the running iterator out: a copy begins at the start."""
-        return {**self.__dict__, "_batches": None, "_rest": None, "n_restarts": 0}
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return tuple(self._ahead().shape[1:])
-
-    def read(self, m: int) -> Tensor:
-        """Give the next m rows as a floating-point tensor (m, *row_shape)."""
-        parts = []
-        while m:
-            rows = self._ahead()
-            parts.append(rows[:m])
-            self._rest = rows[m:] if len(rows) > m else None
-            m -= len(parts[-1])
-        rows = torch.cat(parts) if parts else self._ahead()[:0]
-        return checked_finite(rows.to(device=self.device, dtype=self.dtype))
-
-    def _ahead(self) -> Tensor:
-        """Give the rows that were fetched and not read yet; fetch a batch where there are none."""
-        while self._rest is None or not len(self._rest):
-            self._rest = _row(self._next())
-        return self._rest
-
-    def _next(self) -> Any:
-        for _ in range(2):
-            if self._batches is None:
-                self._batches = iter(self.loader)
-            batch = next(self._batches, None)
-            if batch is not None:
-                return batch
-            self._batches = None
-            self.n_restarts += 1
-        raise ValueError(
-            "Open-set samples must be at least one. Got a loader without batches "
-            f"({type(self.loader).__name__}), or one that cannot be started again."
-        )
-
-
-class _MappedRows(ArrayRows):
-    """Rows of a memory map, whose pages are given back after some reading."""
-
-    _n_read = 0
-
-    def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
-        bytes_each = _PAGES_READ + self.x[:1].nbytes
-        parts = []
-        for part in index.split(max(1, _KEPT // bytes_each)):
-            parts.append(super().take(part))
-            self._n_read += len(part) * bytes_each
-            if self._n_read > _KEPT // 2:
-                drop_mapped_pages(self.x)
-                self._n_read = 0
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-class _SubsetRows:
-    """Some rows of others, in a given order."""
-
-    def __init__(self, rows: Rows, index: Tensor):
-        self.rows, self.index = rows, index
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return self.rows.row_shape
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,)."""
-        return self.rows.take(self.index[index.cpu()])
-
-
-class _ScaledRows:
-    """Rows times a number."""
-
-    def __init__(self, rows: Any, factor: float):
-        self.rows, self.factor = rows, factor
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return self.rows.row_shape
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, index: Tensor) -> Tensor:
-        """Give the rows at `index` (m,)."""
-        return self.rows.take(index).mul_(self.factor)
 
 
 class _Range(NamedTuple):
@@ -263,7 +96,7 @@ def open_set_rows(
             "A loader must give images in the range of X. Got unsigned bytes for X in [0, 1]. "
             "Divide by 255 in the loader's Dataset or collate_fn."
         )
-    return _ScaledRows(rows, factor)
+    return ScaledRows(rows, factor)
 
 
 def check_random_access(rows: Any) -> None:
@@ -292,13 +125,13 @@ def _opened(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:
         )
     if isinstance(X_aux, Tensor) and X_aux.is_complex():
         raise ValueError(f"X_aux must hold real numbers. Got X_aux of type {X_aux.dtype}.")
-    kind = _MappedRows if isinstance(X_aux, np.memmap) else ArrayRows
+    kind = MappedRows if isinstance(X_aux, np.memmap) else ArrayRows
     return kind(X_aux.tocsr() if hasattr(X_aux, "tocsr") else X_aux, dtype=dtype, device=device)
 
 
 def _open_subset(subset: Subset, dtype: torch.dtype, device: Any) -> Rows:
     rows = _opened(subset.dataset, dtype, device)
-    return _SubsetRows(rows, torch.as_tensor(np.asarray(subset.indices, dtype=np.int64)))
+    return SubsetRows(rows, torch.as_tensor(np.asarray(subset.indices, dtype=np.int64)))
 
 
 _OPENINGS: dict[type, Callable[[Any, torch.dtype, Any], Any]] = {
@@ -310,13 +143,6 @@ _OPENINGS: dict[type, Callable[[Any, torch.dtype, Any], Any]] = {
     Dataset: lambda d, dtype, device: DatasetRows(d, dtype=dtype, device=device),
     DataLoader: lambda d, dtype, device: RowStream(d, dtype=dtype, device=device),
 }
-
-
-def _row(item: Any) -> Tensor:
-    """Take the row or rows out of what a Dataset or a loader gives."""
-    while isinstance(item, list | tuple):
-        item = item[0]
-    return item if isinstance(item, Tensor) else torch.as_tensor(np.asarray(item))
 
 
 def _check_shape(rows: Any, shape: tuple[int, ...]) -> None:
@@ -335,15 +161,15 @@ def _check_shape(rows: Any, shape: tuple[int, ...]) -> None:
 
 
 def _looked_at(rows: Any) -> tuple[Tensor, bool]:
-    """Give some rows, evenly spaced, and whether they are unsigned bytes."""
+    """Return some rows, evenly spaced, and whether they are unsigned bytes."""
     if isinstance(rows, RowStream):
         look = rows._ahead()
         return look, look.dtype == torch.uint8
     index = torch.linspace(0, len(rows) - 1, min(_LOOK, len(rows)), dtype=torch.float64)
     if isinstance(rows, DatasetRows):  # may read a file for each row
         index = index[:: max(1, len(index) // 16)]
-        return rows.take(index.long()), _row(rows.dataset[0]).dtype == torch.uint8
-    inner = rows.rows if isinstance(rows, _SubsetRows) else rows
+        return rows.take(index.long()), first_part(rows.dataset[0]).dtype == torch.uint8
+    inner = rows.rows if isinstance(rows, SubsetRows) else rows
     kind = getattr(getattr(inner, "x", None), "dtype", None)
     return rows.take(index.long()), kind in (np.dtype(np.uint8), torch.uint8)
 
@@ -365,21 +191,6 @@ def _check_finite(rows: Any, look: Tensor) -> None:
 
 def _may_be_infinite(x: Any) -> bool:
     return x.is_floating_point() if isinstance(x, Tensor) else x.dtype.kind == "f"
-
-
-def checked_finite(x: Tensor) -> Tensor:
-    """Give rows back, or refuse NaN and infinity."""
-    if x.is_floating_point() and not torch.isfinite(x.sum(dtype=torch.float64)):
-        bad = ~torch.isfinite(x.reshape(len(x), -1))
-        if bad.any():
-            what = "NaN" if torch.isnan(x).any() else "infinity"
-            columns = bad.any(0).nonzero()[:, 0].tolist() if bad.dim() > 1 else []
-            raise ValueError(
-                f"Input X_aux contains {what}. Got it in {len(columns)} column(s): "
-                f"{', '.join(map(str, columns[:10]))}{', ...' if len(columns) > 10 else ''}. All "
-                "values must be finite: leave such samples out, or impute them as in X."
-            )
-    return x
 
 
 def _warn_of_far_columns(look: Tensor, example: Any) -> None:
@@ -411,7 +222,7 @@ def _range_of(example: Any) -> _Range:
 
 
 def _factor(look: Tensor, is_byte: bool, example: Any) -> float:
-    """Give what brings images to the range of the real ones, or say why that cannot be done."""
+    """Return what brings images to the range of the real ones, or say why that cannot be done."""
     own = _range_of(example)
     low, high = float(look.min()), float(look.max())
     if own.name == "unit" and is_byte:
