@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,20 @@ from ltresample.models import fold_batch_norm
 from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._open_set_rows import open_for_training
 from ltresample.rows import ArrayRows, Pool
-from ltresample.synthesis import Batch, Candidates, DistributionSeeds, Synthesizer, rewrite_batch
+from ltresample.synthesis import (
+    Batch,
+    Candidates,
+    DistributionSeeds,
+    OnlineSynthesis,
+    Synthesizer,
+    rewrite_batch,
+)
 
 __all__ = ["OnlineSampler", "begin_online", "in_type", "ready"]
 
 
 @dataclass
-class OnlineSampler:
+class OnlineSampler(OnlineSynthesis):
     """A sampler's method, bound to a training split and the network in training."""
 
     synthesizer: Synthesizer
@@ -32,9 +39,7 @@ class OnlineSampler:
     share: float  # of the requested slots for which a synthetic row is tried
     allowed: Tensor | None  # (n,) bool: rows that may be seeds
     g_: Any
-    settings_: dict[str, Any]
-    balanced = True  # slots are those of a batch in which classes are alike
-    divide = None  # (m, make) -> Candidates, where several processes share the rows of a batch
+    settings_: dict[str, Any] = field(default_factory=dict)
 
     def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
         """Replace slots of a mini-batch by synthetic rows of the same class."""

@@ -28,6 +28,7 @@ from ltresample.rows import ArrayRows, Pool, take_labels
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
     Batch,
+    OnlineSynthesis,
     OpenSampling,
     balancing_size,
     exact_counts,
@@ -46,14 +47,13 @@ class _Plan(NamedTuple):
 
 
 @dataclass
-class OnlineOpenSampling:
+class OnlineOpenSampling(OnlineSynthesis):
     """Open-sampling, bound to a training split."""
 
     method: OpenSampling
     pool: Pool  # the whole training split and the open-set samples
     n_largest: int = 0  # rows of the largest mini-batch so far
     balanced: bool = False  # batches are drawn from the data as they are
-    g_: None = None
 
     def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
         """Put open-set rows behind a mini-batch, with a loss term of their own."""

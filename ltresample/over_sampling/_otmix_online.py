@@ -15,7 +15,7 @@ from ltresample.guides import Classifier, FeatureBank, confusion_of
 from ltresample.models import feature_extractor
 from ltresample.pairing import Pairing, RandomPairing, Side
 from ltresample.rows import Pool
-from ltresample.synthesis import Batch, LossTerm, PairMixing
+from ltresample.synthesis import Batch, LossTerm, OnlineSynthesis, PairMixing
 
 __all__ = ["OnlineMixing", "Plan"]
 
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
     soft: bool  # class affinity of mean probabilities
 
 
-class OnlineMixing:
+class OnlineMixing(OnlineSynthesis):
     """OTMix bound to a training split and the network in training.
 
     Parameters
@@ -57,7 +57,6 @@ class OnlineMixing:
     """
 
     balanced = False  # backgrounds are drawn from the data as they are (Eq. 2)
-    g_ = None
 
     def __init__(
         self,

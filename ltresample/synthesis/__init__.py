@@ -12,6 +12,7 @@ from ltresample.synthesis._distribution_matching import DistributionMatching
 from ltresample.synthesis._drive import Filled, fill, rewrite_batch
 from ltresample.synthesis._fill_pairs import FilledPairs, fill_pairs
 from ltresample.synthesis._m2m import M2m, Steps
+from ltresample.synthesis._online import OnlineSynthesis
 from ltresample.synthesis._open_sampling import (
     LABEL_DISTRIBUTIONS,
     OpenSampling,
@@ -62,6 +63,7 @@ __all__ = [
     "MixDraw",
     "MixedRows",
     "NearSeeds",
+    "OnlineSynthesis",
     "OpenSampling",
     "OpenSetSeeds",
     "PairMixing",

@@ -158,9 +158,8 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
     def _begin(self, train, X_aux):
         self._initialize_accelerator()  # the network of an earlier fit was unwrapped
         super()._begin(train, X_aux)
-        online = None if self._run.synthesis is None else self._run.synthesis.online
-        if self._n_processes > 1 and hasattr(online, "divide"):
-            online.divide = self._made_in_parts
+        if self._n_processes > 1 and self._run.synthesis is not None:
+            self._run.synthesis.divide(self._made_in_parts)
 
     @contextmanager
     def _divided(self) -> Iterator[None]:

@@ -20,6 +20,7 @@ from ltresample.rows import Pool
 from ltresample.synthesis import (
     Batch,
     LossTerm,
+    OnlineSynthesis,
     SafaNetworks,
     SafaSettings,
     augment_tail,
@@ -260,7 +261,7 @@ class SAFA(BaseEstimator):
         )
 
 
-class OnlineSAFA:
+class OnlineSAFA(OnlineSynthesis):
     """SAFA at work: draws in `rewrite`, augments when the layer is next passed in training."""
 
     balanced = False  # batches come at natural frequencies

@@ -63,9 +63,8 @@ def write(net: Any, path: Path) -> None:
         "history": _plain(net.history.to_list()),
         "callbacks": {name: _plain_state(callback) for name, callback in net.callbacks_},
     }
-    online = getattr(net._run.synthesis, "online", None)
-    if hasattr(online, "state_dict"):
-        state["online"] = online.state_dict()
+    if net._run.synthesis is not None:
+        state["online"] = net._run.synthesis.state_dict()
     if net._run.scaler is not None:
         state["scaler"] = net._run.scaler.state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +95,7 @@ def restore_net(net: Any, state: dict[str, Any]) -> None:
 def restore_online(net: Any, state: dict[str, Any]) -> None:
     """Put back what a resampler trains beside the network, and the scale of losses."""
     if "online" in state:
-        net._run.synthesis.online.load_state_dict(state["online"])
+        net._run.synthesis.load_state_dict(state["online"])
     if "scaler" in state:
         net._run.scaler.load_state_dict(state["scaler"])
 

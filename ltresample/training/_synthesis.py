@@ -13,45 +13,21 @@ from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.models import FoldedModule
 from ltresample.rows import Pool
-from ltresample.synthesis import Batch
+from ltresample.synthesis import Batch, Candidates, OnlineSynthesis
 from ltresample.training._aux_rows import AugmentedRows
 from ltresample.training._data import RowDataset
 
-__all__ = ["OnlineSynthesis", "Resampler", "StepSynthesis"]
+__all__ = ["Resampler", "StepSynthesis"]
 
-
-class OnlineSynthesis(Protocol):
-    """A resampler at work in a training run."""
-
-    balanced: bool  # whether batches are to be drawn with classes alike
-    g_: Any  # the fitted guide, or None
-
-    def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Return the batch to train on: rows, loss terms, and how many slots were synthesized.
-
-        Parameters
-        ----------
-        x : Tensor of shape (B, ...)
-            Real rows.
-        y : Tensor of shape (B,)
-            Class index.
-        seed : Seed
-            Of this step.
-        index : Tensor of shape (B,) or None
-            Positions of the rows in the training split.
-        """
+# (m, make the rows at some of m positions) -> all m of them
+Divide = Callable[[int, Callable[[Tensor], Candidates]], Candidates]
 
 
 class Resampler(Protocol):
     """What ``resampler=`` has to offer; the samplers of `ltresample.over_sampling` do.
 
     A resampler with ``inside_f = True`` works inside the network (SAFA): it is given the network
-    itself, and the `OnlineSynthesis` has ``join(net)`` and ``leave()``, called when training begins
-    and ends, and ``state_dict`` and ``load_state_dict``, for interrupted runs.
-
-    An `OnlineSynthesis` with ``begin_epoch(epoch, *, max_epochs, held_out)`` is called at the start
-    of each epoch in which it works; `held_out` is (rows, class index) of the validation split, or
-    None.
+    itself.
 
     The loss of a step is the sum over the batch's terms of ``coef * criterion(logits[rows], y)``.
     A method may replace rows (M2m), mix whole batches (two terms with complementary coefficients)
@@ -128,17 +104,54 @@ class StepSynthesis:
         self.online = resampler.online(
             pool, classes=classes, f=self.folded or module, seed=seed, raw=raw
         )
-        self.balanced = getattr(self.online, "balanced", True)
         self.aux = pool.aux_x if isinstance(pool.aux_x, AugmentedRows) else None
         self.device = pool.y.device
         self.autocast = torch.autocast(
             pool.y.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
         )
 
+    @property
+    def balanced(self) -> bool:
+        """Whether batches are to be drawn with classes alike."""
+        return self.online.balanced
+
+    @property
+    def g_(self) -> Any:
+        """The fitted guide, or None."""
+        return self.online.g_
+
+    def divide(self, make: Divide) -> None:
+        """Let several processes share the rows of a step: ``make(m, part) -> Candidates``."""
+        self.online.divide = make
+
+    def join(self, net: Any) -> None:
+        """Begin, with the net that trains the network."""
+        self.online.join(net)
+
+    def leave(self) -> None:
+        """End: leave nothing in the network."""
+        self.online.leave()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what an interrupted run needs to go on."""
+        return self.online.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up an interrupted run."""
+        self.online.load_state_dict(state)
+
     def begin_epoch(self, epoch: int, max_epochs: int, valid: Any = None) -> None:
-        """Tell a resampler that wants to know where training is, and show it the held-out rows."""
-        if not hasattr(self.online, "begin_epoch"):
-            return
+        """Say where training is, and show the held-out rows.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        max_epochs : int
+            Their number.
+        valid : RowDataset or None, default=None
+            The validation split.
+        """
         if self.folded is not None:
             self.folded.refresh()
         held_out = None

@@ -214,10 +214,8 @@ class TrainingNet(ParameterNet):
         self.class_counts_ = self._run.counts
         if self._run.synthesis is not None:
             # not a component to skorch, which would want it made in an `initialize` method
-            online = self._run.synthesis.online
-            vars(self)["g_"] = getattr(online, "g_", None)
-            if hasattr(online, "join"):
-                online.join(self)
+            vars(self)["g_"] = self._run.synthesis.g_
+            self._run.synthesis.join(self)
         if getattr(unwrapped(self.criterion_), "needs_features", False):
             self._run.watch = watch_head(self.module_, self._run.head_input)
 
@@ -226,8 +224,8 @@ class TrainingNet(ParameterNet):
             self._run.watch.remove()
         synthesis = None if self._run is None else self._run.synthesis
         self._run = self._saved = None
-        if synthesis is not None and hasattr(synthesis.online, "leave"):
-            synthesis.online.leave()
+        if synthesis is not None:
+            synthesis.leave()
 
     def _one_epoch(self, dataset: RowDataset, loaders, fit_params, **datasets) -> None:
         self.notify("on_epoch_begin", **datasets)

@@ -15,7 +15,7 @@ from ltresample import M2mSampler
 from ltresample.class_counts import class_weights
 from ltresample.losses import CrossEntropy
 from ltresample.models import MLP
-from ltresample.synthesis import Batch, LossTerm
+from ltresample.synthesis import Batch, LossTerm, OnlineSynthesis
 from ltresample.training import (
     ClassIndexSampler,
     DeferredResampling,
@@ -136,7 +136,7 @@ def test_synthesis_rewrites_batches_from_its_start_on(data):
     assert not hasattr(sampler, "g_")
 
 
-class TwoTerms:
+class TwoTerms(OnlineSynthesis):
     def online(self, pool, **kwargs):
         return self
 
