@@ -165,8 +165,8 @@ def _bootstrap(pool: Pool, seed: Seed, recipe: GuideRecipe) -> Tensor:
     if not recipe.bagged or len(pool.x.row_shape) in (2, 3):  # images: one network
         return torch.ones(1, n, device=pool.y.device)
     weights = torch.zeros(recipe.n_members, n)
-    for k in range(len(pool.class_counts)):
-        members = (pool.y == k).nonzero()[:, 0].cpu()
+    for k, members in enumerate(pool.classes.split()):
+        members = members.cpu()
         shape = (recipe.n_members, len(members))
         drawn = torch.randint(max(1, len(members)), shape, generator=seed.child(k).torch())
         weights.scatter_add_(1, members[drawn] if len(members) else drawn, torch.ones(shape))
@@ -217,8 +217,7 @@ def _row_numbers(
 def balanced_rows(pool: Pool, seed: Seed, *, n_per_class: int = 50) -> Tensor:
     """Draw up to `n_per_class` rows of each class without replacement, class by class."""
     chosen = []
-    for k in range(len(pool.class_counts)):
-        members = (pool.y == k).nonzero()[:, 0]
+    for k, members in enumerate(pool.classes.split()):
         order = torch.randperm(len(members), generator=seed.child(k).torch())[:n_per_class]
         chosen.append(members[order.to(members.device)])
     return torch.cat(chosen)

@@ -18,7 +18,7 @@ from ltresample.guides._fit import (
     with_random_units,
 )
 from ltresample.models import MLPEnsemble, initialize, uninitialized
-from ltresample.rows import Pool, SubsetRows
+from ltresample.rows import ClassIndex, Pool, SubsetRows
 
 __all__ = ["FoldGuides", "confusion_of", "deal_folds", "fit_fold_guides"]
 
@@ -69,8 +69,7 @@ def deal_folds(y: Tensor, n_classes: int, seed: Seed, *, n_folds: int) -> Tensor
     tensor([3, 3])
     """
     fold = torch.empty(len(y), dtype=torch.long)
-    for k in range(n_classes):
-        members = (y == k).nonzero()[:, 0].cpu()
+    for k, members in enumerate(ClassIndex.of(y.cpu(), n_classes).split()):
         generator = seed.child(k).torch()
         order = torch.randperm(len(members), generator=generator)
         first = int(torch.randint(n_folds, (), generator=generator))

@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ltresample._random import Seed
 from ltresample.rows._sources import Rows
 from ltresample.rows._space import Space, space_of
 
-__all__ = ["Pool", "index_of", "pool_of"]
+__all__ = ["ClassIndex", "Pool", "index_of", "pool_of"]
 
 
-class Pool(NamedTuple):
+class ClassIndex(NamedTuple):
+    """The rows of each class, one class after the other: built once, without waiting for a device.
+
+    Examples
+    --------
+    >>> index = ClassIndex.of(torch.tensor([1, 0, 1, 0]), 3)
+    >>> index.draw(torch.tensor([1, 1, 0]), torch.tensor([0.0, 0.9, 0.5]))
+    tensor([0, 2, 3])
+    >>> [rows.tolist() for rows in index.split()]
+    [[1, 3], [0, 2], []]
+    """
+
+    order: Tensor  # (n,) rows, sorted by class, in a class as they stand
+    start: Tensor  # (K,) where each class begins in `order`
+    counts: Tensor  # (K,) rows of each class
+
+    @classmethod
+    def of(cls, y: Tensor, n_classes: int) -> ClassIndex:
+        """Sort the rows with class index `y` (n,) by class."""
+        order = y.argsort(stable=True)
+        classes = torch.arange(n_classes, device=y.device)
+        start = torch.searchsorted(y[order], classes)
+        return cls(order, start, torch.searchsorted(y[order], classes, right=True) - start)
+
+    def draw(self, k: Tensor, u: Tensor) -> Tensor:
+        """Return a row of each of the classes `k` (m,), all rows of a class alike, by `u` in [0, 1).
+
+        A class without rows gives some row.
+        """
+        place = self.start[k] + (u.to(k.device) * self.counts[k]).long()
+        return self.order[place.clamp(max=len(self.order) - 1)]
+
+    def split(self) -> tuple[Tensor, ...]:
+        """Return the rows of each class as K tensors; waits once for a device."""
+        return self.order.split(self.counts.tolist())
+
+
+@dataclass(frozen=True)
+class Pool:
     """The real samples that a method may use."""
 
     x: Rows
@@ -25,6 +67,21 @@ class Pool(NamedTuple):
     reference: Pool | None = None  # where real sets of a class come from, if not from here
     in_batch: bool = False  # x is a mini-batch that an index sampler has already balanced
     weight: Tensor | None = None  # (n,) sample weights; None: all alike
+    augment: Callable[[Tensor, Any], Tensor] | None = None  # of rows in training, (x, generator)
+
+    @cached_property
+    def classes(self) -> ClassIndex:
+        """The rows of each class."""
+        return ClassIndex.of(self.y, len(self.class_counts))
+
+    def taken(self, index: Tensor, seed: Seed) -> Tensor:
+        """Return the rows at `index` (m,), augmented as the batches of a training run are."""
+        x = self.x.take(index)
+        return x if self.augment is None else self.augment(x, seed.torch())
+
+    def _replace(self, **changes: Any) -> Pool:
+        """Return a pool with other parts."""
+        return replace(self, **changes)
 
 
 def index_of(array: np.ndarray | list[int], device=None) -> Tensor:

@@ -142,7 +142,7 @@ def _untrained(pool: Pool, seed: Seed, recipe: SafaRecipe) -> tuple[SafaNetworks
 
 def _sides(pool: Pool, is_head: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """List the rows of each head class that has pairs, and those of each tail class."""
-    members = class_members(pool)
+    members = pool.classes.split()
     head = [members[k] for k in is_head.nonzero()[:, 0]]
     return [rows for rows in head if len(rows) > 1], [
         members[k] for k in (~is_head).nonzero()[:, 0]
@@ -182,11 +182,6 @@ def standard_rows(pool: Pool, index: Tensor) -> Tensor:
     return x if x.dim() == 4 else x.flatten(1)
 
 
-def class_members(pool: Pool) -> list[Tensor]:
-    """List the rows of each class."""
-    return [(pool.y == k).nonzero()[:, 0] for k in range(len(pool.class_counts))]
-
-
 @dataclass(frozen=True)
 class Safa:
     """Move rows of small classes along deltas of the head.
@@ -208,7 +203,7 @@ class Safa:
 
     def prepare(self, pool: Pool, targets: list[int]) -> tuple[list[Tensor], list[Tensor]]:
         """List the rows of each class, and of the head classes that have pairs."""
-        return class_members(pool), _sides(pool, self.fitted.is_head)[0]
+        return pool.classes.split(), _sides(pool, self.fitted.is_head)[0]
 
     def request(self, y: Tensor, class_counts: Tensor, seed: Seed) -> Tensor:
         """Refuse: in training SAFA stands between two layers."""
