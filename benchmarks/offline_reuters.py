@@ -76,17 +76,17 @@ def rows(options: argparse.Namespace, seed: int) -> dict[str, Any]:
             random_state=seed,
             **own,
         )
-        made["recipe"] = ResampledClassifier(recipe, plain, prior_correction=True)
+        made["recipe"] = ResampledClassifier(plain, recipe, prior_correction=True)
     for name, make in samplers.items():
         if options.fill == 1:
             sampler = make(random_state=seed)
-            made[name] = ResampledClassifier(sampler, plain)
+            made[name] = ResampledClassifier(plain, sampler)
             continue
         sampler = make(random_state=seed, sampling_strategy=PartialFill(options.fill))
         if options.model == "lr":
-            corrected = ResampledClassifier(sampler, plain, prior_correction=True)
+            corrected = ResampledClassifier(plain, sampler, prior_correction=True)
             made[f"{name} {options.fill:g}, corrected"] = corrected
-        weighted = ResampledClassifier(sampler, linear(options, "balanced"))
+        weighted = ResampledClassifier(linear(options, "balanced"), sampler)
         made[f"{name} {options.fill:g}, class_weight"] = weighted
     return made
 

@@ -67,7 +67,7 @@ def _threshold(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator
 
 
 def _recipe(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator:
-    return ResampledClassifier(classifier=model, random_state=seed)
+    return ResampledClassifier(model, random_state=seed)
 
 
 def _gsmote(fold: Fold) -> Any:

@@ -56,7 +56,7 @@ def pipelines(seed):
         "M2m": make_pipeline(M2mSampler(random_state=seed), plain),
         "DM": make_pipeline(DistributionMatchingOversampler(random_state=seed), plain),
         "corrected prior": PriorCorrectedClassifier(plain),
-        "M2m, corrected": ResampledClassifier(classifier=plain, random_state=seed),
+        "M2m, corrected": ResampledClassifier(plain, random_state=seed),
     }
 
 

@@ -105,7 +105,7 @@ for seed in range(3):
     ways["hard labels"].append(balanced_accuracy_score(y_test, hard))
     ways["at least half"].append(balanced_accuracy_score(y_test, plain.fit(*half).predict(X_test)))
     ways["no sampling"].append(balanced_accuracy_score(y_test, plain.fit(X_s, y_s).predict(X_test)))
-    pairs = ResampledClassifier(OTMixSampler(**settings), plain).fit(X_s, y_s)
+    pairs = ResampledClassifier(plain, OTMixSampler(**settings)).fit(X_s, y_s)
     ways["weighted pairs"].append(balanced_accuracy_score(y_test, pairs.predict(X_test)))
 for name, values in ways.items():
     print(f"{name:16}{100 * np.mean(values):6.1f} ± {100 * np.std(values, ddof=1):.1f} bACC")

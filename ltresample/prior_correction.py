@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import fit_context
+from ltresample._estimators import offers, weight_keyword
 
 __all__ = ["PriorCorrectedClassifier", "weight_keyword"]
 
 
-def weight_keyword(classifier: Any) -> str | None:
-    """Name the parameter of ``fit`` that takes sample weights.
-
-    Parameters
-    ----------
-    classifier : classifier
-        Of a ``Pipeline`` the last step counts.
-
-    Returns
-    -------
-    str or None
-        Its name; None if there is none.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
-    >>> weight_keyword(make_pipeline("passthrough", LogisticRegression()))
-    'logisticregression__sample_weight'
-    """
-    if isinstance(classifier, Pipeline):
-        name, last = classifier.steps[-1]
-        own = None if last in (None, "passthrough") else weight_keyword(last)
-        return own and f"{name}__{own}"
-    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
-
-
 def _has_proba(self) -> bool:
-    return hasattr(getattr(self, "estimator_", None) or self.estimator or _DEFAULT, "predict_proba")
+    inner = vars(self).get("estimator_", self.estimator)
+    return offers(_DEFAULT if inner is None else inner, "predict_proba")
 
 
 _DEFAULT = LogisticRegression()
@@ -102,7 +76,7 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "estimator": [HasMethods(["fit", "predict_proba"]), None],
+        "estimator": [HasMethods("fit"), None],
         "target_prior": [StrOptions({"uniform", "train"}), "array-like"],
     }
 
@@ -132,8 +106,15 @@ class PriorCorrectedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimato
         Raises
         ------
         ValueError
-            If `target_prior` does not hold one positive number per class.
+            If `target_prior` does not hold one positive number per class, or `estimator` has no
+            ``predict_proba``.
         """
+        if self.estimator is not None and not offers(self.estimator, "predict_proba"):
+            raise ValueError(
+                "PriorCorrectedClassifier divides probabilities, and estimator must have "
+                f"predict_proba. Got estimator={self.estimator!r}. Choose another classifier, or put "
+                "CalibratedClassifierCV around it."
+            )
         estimator = clone(self.estimator) if self.estimator is not None else LogisticRegression()
         if sample_weight is not None:
             fit_params[weight_keyword(estimator) or "sample_weight"] = sample_weight

@@ -15,6 +15,8 @@ LAYER = {
     "_torch": 0,
     "exceptions": 0,
     "_compat": 0,
+    "_estimators": 0,
+    "_versions": 0,
     "models": 1,
     "distances": 1,
     "mixing": 1,
@@ -32,7 +34,12 @@ LAYER = {
     "prior_correction": 1,
 }
 # layer 0 has an order of its own: who may use whom
-WITHIN_LAYER_0 = {"_compat": set(), "class_counts": {"exceptions"}, "_torch": {"_random"}}
+WITHIN_LAYER_0 = {
+    "_compat": set(),
+    "_estimators": {"exceptions"},
+    "class_counts": {"exceptions"},
+    "_torch": {"_random"},
+}
 FORBIDDEN_IN_SYNTHESIS = {"sklearn", "imblearn", "skorch", "pandas", "polars", "ot"}
 
 FILES = sorted(ROOT.rglob("*.py"))

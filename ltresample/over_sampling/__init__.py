@@ -4,8 +4,9 @@ from ltresample.over_sampling._distribution_matching import DistributionMatching
 from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.over_sampling._open_sampler import OpenSampler
 from ltresample.over_sampling._otmix import OTMixSampler
-from ltresample.over_sampling._resampled_classifier import ResampledClassifier, to_weighted_pairs
+from ltresample.over_sampling._resampled_classifier import ResampledClassifier
 from ltresample.over_sampling._safa import SAFASampler
+from ltresample.over_sampling._weighted_rows import to_weighted_pairs
 
 __all__ = [
     "DistributionMatchingOversampler",

@@ -33,6 +33,7 @@ from ltresample.guides import (
     fitted,
     soft_confusion,
 )
+from ltresample.over_sampling._carried import CarriesLabels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
 from ltresample.over_sampling._mixed_labels import translated_targets
 from ltresample.over_sampling._mixed_rows import categorical_mask
@@ -62,7 +63,7 @@ RECIPES = {
 }
 
 
-class BaseSynthesisSampler(CallbackSupportMixin, BaseOverSampler):
+class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler):
     """Base of the samplers that run the synthesis engine.
 
     A sampler adds its ``__init__``, `_parameter_constraints`, `_presets` and `_synthesizer`.

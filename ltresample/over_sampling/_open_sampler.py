@@ -17,6 +17,7 @@ from ltresample._random import Seed, root_seed
 from ltresample.exceptions import LongTailWarning
 from ltresample.guides import unscaled_cosine_factor
 from ltresample.over_sampling._base import PROVENANCE
+from ltresample.over_sampling._carried import CarriesLabels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data
 from ltresample.over_sampling._open_set_rows import (
     append_rows,
@@ -65,7 +66,7 @@ class OnlineOpenSampling(OnlineSynthesis):
         return rewrite_batch(replace(self.method, n_aux=n_aux), pool, seed)
 
 
-class OpenSampler(BaseOverSampler):
+class OpenSampler(CarriesLabels, BaseOverSampler):
     """Add open-set samples with labels that fill up the class prior (Open-sampling).
 
     Open-set samples belong to none of the classes: other images, documents on other subjects, rows

@@ -127,7 +127,7 @@ def test_a_class_smaller_than_the_number_of_folds(Sampler, data):
     """In some folds the class has two samples for training, in others three."""
     X, y = data
     keep = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:3]]
-    model = ResampledClassifier(Sampler(random_state=0), LogisticRegression(max_iter=500))
+    model = ResampledClassifier(LogisticRegression(max_iter=500), Sampler(random_state=0))
     folds = StratifiedKFold(5)
     scores = cross_val_score(model, X[keep], y[keep], cv=folds, error_score="raise")
     assert np.isfinite(scores).all()

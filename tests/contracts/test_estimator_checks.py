@@ -23,7 +23,7 @@ SAMPLERS = [
 ]
 # rows with weights, in a classifier that is as random as its sampler
 RESAMPLED = ResampledClassifier(
-    OTMixSampler(preset="cmo", random_state=0), LogisticRegression(max_iter=1000)
+    LogisticRegression(max_iter=1000), OTMixSampler(preset="cmo", random_state=0)
 )
 ESTIMATORS = [*SAMPLERS, RESAMPLED, ResampledClassifier(random_state=0)]
 

@@ -45,6 +45,17 @@ def test_geometric_mean_is_imbalanced_learns(pairs, correction):
     assert geometric_mean(y_true, y_pred, correction=correction) == pytest.approx(theirs)
 
 
+@given(pairs_st)
+def test_geometric_mean_by_its_definition(pairs):
+    """(prod_k recall_k)^(1 / K) over the classes in y_true, counted by hand."""
+    y_true, y_pred = zip(*pairs, strict=True)
+    product, classes = 1.0, set(y_true)
+    for k in classes:
+        hits = sum(1 for t, p in pairs if t == k and p == k)
+        product *= hits / sum(1 for t in y_true if t == k)
+    assert geometric_mean(y_true, y_pred) == pytest.approx(product ** (1 / len(classes)))
+
+
 @given(pairs_st, st.floats(0.01, 1))
 def test_floor_bounds_the_geometric_mean(pairs, floor):
     y_true, y_pred = np.array(pairs).T

@@ -125,13 +125,13 @@ def test_weights_and_soft_targets_reach_a_classifier(data, aux):
     """ResampledClassifier equals a weighted fit by hand, with drawn and with expected labels."""
     sampler, X_res, y_res = resampled(data, X_aux=aux)
     by_hand = LogisticRegression().fit(X_res, y_res, sample_weight=sampler.sample_weight_)
-    model = ResampledClassifier(OpenSampler(X_aux=aux, random_state=0), LogisticRegression())
+    model = ResampledClassifier(LogisticRegression(), OpenSampler(X_aux=aux, random_state=0))
     np.testing.assert_allclose(model.fit(*data).classifier_.coef_, by_hand.coef_, atol=1e-6)
     soft, X_res, _ = resampled(data, X_aux=aux, soft=True)
     X_pairs, y_pairs, weight = to_weighted_pairs(X_res, soft.soft_targets_, [0, 1, 2])
     by_hand = LogisticRegression().fit(X_pairs, y_pairs, sample_weight=weight)
     model = ResampledClassifier(
-        OpenSampler(X_aux=aux, soft=True, random_state=0), LogisticRegression()
+        LogisticRegression(), OpenSampler(X_aux=aux, soft=True, random_state=0)
     )
     np.testing.assert_allclose(model.fit(*data).classifier_.coef_, by_hand.coef_, atol=1e-6)
 

@@ -59,7 +59,7 @@ def data():
 
 
 def seen(sampler, X, y, classifier=None, **params):
-    return ResampledClassifier(sampler, classifier or Note()).fit(X, y, **params)
+    return ResampledClassifier(classifier or Note(), sampler).fit(X, y, **params)
 
 
 def test_shares_become_weighted_rows(data):
@@ -228,12 +228,12 @@ def test_in_searches_and_cross_validation(data):
             fits.append(X)
             return super().fit(X, y, sample_weight)
 
-    cross_validate(ResampledClassifier(SMOTE(random_state=0), Watched()), X, y, cv=3)
+    cross_validate(ResampledClassifier(Watched(), SMOTE(random_state=0)), X, y, cv=3)
     known = {row.tobytes() for row in X}
     for rows in fits:
         real = [row.tobytes() for row in rows if row.tobytes() in known]
         assert len(set(real)) <= 134, "the training folds only"
-    model = ResampledClassifier(CMO, LogisticRegression())
+    model = ResampledClassifier(LogisticRegression(), CMO)
     grid = {"sampler__min_foreground": [0.0, 0.5], "classifier__C": [0.1, 1.0]}
     search = GridSearchCV(model, grid, cv=2, scoring="balanced_accuracy").fit(X, y)
     assert search.best_score_ > 0.4
@@ -244,8 +244,8 @@ def test_in_searches_and_cross_validation(data):
 
 def test_methods_are_those_of_the_classifier(data):
     X, y = data
-    assert not hasattr(ResampledClassifier(CMO, Note()), "predict_proba")
-    model = ResampledClassifier(CMO, LogisticRegression())
+    assert not hasattr(ResampledClassifier(Note(), CMO), "predict_proba")
+    model = ResampledClassifier(LogisticRegression(), CMO)
     assert hasattr(model, "decision_function")
     model.fit(X, y)
     np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
@@ -257,7 +257,7 @@ def test_methods_are_those_of_the_classifier(data):
 def test_parameters_are_not_fitted(data):
     X, y = data
     sampler, classifier = clone(CMO), LogisticRegression()
-    model = ResampledClassifier(sampler, classifier).fit(X, y)
+    model = ResampledClassifier(classifier, sampler).fit(X, y)
     assert not hasattr(sampler, "provenance_")
     assert not hasattr(classifier, "coef_")
     assert model.sampler_.provenance_["origin"][-1] == "synthetic"
@@ -277,7 +277,7 @@ def test_bad_input(data):
     with pytest.raises(ValueError, match="Negative values"):
         seen(CMO, X, y, sample_weight=-np.ones(len(X)))
     with pytest.raises(ValueError, match="'sampler' parameter"):
-        ResampledClassifier("smote", Note()).fit(X, y)
+        ResampledClassifier(Note(), "smote").fit(X, y)
 
 
 def test_pairs_check_their_input():
@@ -291,8 +291,8 @@ def test_pairs_check_their_input():
 def test_prior_correction_divides_by_the_shares_of_the_resampled_data(data, share):
     X, y = data
     sampler = M2mSampler(sampling_strategy=PartialFill(share), n_steps=2, random_state=0)
-    plain = ResampledClassifier(sampler, LogisticRegression()).fit(X, y)
-    model = ResampledClassifier(sampler, LogisticRegression(), prior_correction=True).fit(X, y)
+    plain = ResampledClassifier(LogisticRegression(), sampler).fit(X, y)
+    model = ResampledClassifier(LogisticRegression(), sampler, prior_correction=True).fit(X, y)
     _, y_res = clone(sampler).fit_resample(X, y)
     expected = plain.predict_proba(X) / np.unique(y_res, return_counts=True)[1]
     expected /= expected.sum(axis=1, keepdims=True)
@@ -308,28 +308,28 @@ def test_prior_correction_counts_weights(data, make):
     X, y = data
     weight = np.where(y == "a", 2.0, 0.5)
     sampler = RandomOverSampler(sampling_strategy={"c": 60}, random_state=0)
-    model = ResampledClassifier(sampler, make(), prior_correction=True)
+    model = ResampledClassifier(make(), sampler, prior_correction=True)
     model.fit(X, y, sample_weight=weight)
     total = [2 * (y == "a").sum(), 0.5 * (y == "b").sum(), 0.5 * 60]
     np.testing.assert_allclose(model.classifier_.train_prior_, np.array(total) / sum(total))
 
 
 def test_prior_correction_needs_probabilities(data):
-    model = ResampledClassifier(CMO, Note(), prior_correction=True)
+    model = ResampledClassifier(Note(), CMO, prior_correction=True)
     with pytest.raises(ValueError, match=r"must have predict_proba. Got classifier=Note\(\)"):
         model.fit(*data)
-    tree = ResampledClassifier(CMO, LogisticRegression(), prior_correction=True)
+    tree = ResampledClassifier(LogisticRegression(), CMO, prior_correction=True)
     assert not hasattr(tree, "decision_function")
     assert hasattr(tree, "predict_proba")
 
 
 def test_the_recipe_is_what_it_says(data):
     X, y = data
-    model = ResampledClassifier(classifier=LogisticRegression(), random_state=3).fit(X, y)
+    model = ResampledClassifier(LogisticRegression(), random_state=3).fit(X, y)
     sampler = M2mSampler(
         sampling_strategy=PartialFill(0.05), synthetic_share=1.0, labels="soft", random_state=3
     )
-    by_hand = ResampledClassifier(sampler, LogisticRegression(), prior_correction=True).fit(X, y)
+    by_hand = ResampledClassifier(LogisticRegression(), sampler, prior_correction=True).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
     assert not hasattr(model, "decision_function")
     assert ResampledClassifier().fit(X, y).classifier_.estimator_.__class__ is LogisticRegression
@@ -337,11 +337,11 @@ def test_the_recipe_is_what_it_says(data):
 
 def test_the_recipe_suits_the_classifier(data):
     X, y = data
-    neighbors = ResampledClassifier(classifier=KNeighborsClassifier(), random_state=0).fit(X, y)
+    neighbors = ResampledClassifier(KNeighborsClassifier(), random_state=0).fit(X, y)
     assert neighbors.sampler_.labels == "hard"  # it takes no weights
     assert isinstance(neighbors.classifier_, PriorCorrectedClassifier)
-    machine = ResampledClassifier(classifier=LinearSVC(), random_state=0).fit(X, y)
+    machine = ResampledClassifier(LinearSVC(), random_state=0).fit(X, y)
     assert machine.sampler_.sampling_strategy == "auto"  # it has no probabilities
     assert hasattr(machine, "decision_function")
-    plain = ResampledClassifier(RandomOverSampler(random_state=0), LogisticRegression()).fit(X, y)
+    plain = ResampledClassifier(LogisticRegression(), RandomOverSampler(random_state=0)).fit(X, y)
     assert isinstance(plain.classifier_, LogisticRegression)

@@ -46,7 +46,7 @@ def test_shares_are_the_confidence_and_the_rest(Sampler, data):
 def test_the_classifier_is_fitted_on_shares(data):
     X, y = data
     sampler = M2mSampler(random_state=0, labels="soft")
-    model = ResampledClassifier(sampler, LogisticRegression(max_iter=500)).fit(X, y)
+    model = ResampledClassifier(LogisticRegression(max_iter=500), sampler).fit(X, y)
     X_res, _ = sampler.fit_resample(X, y)
     X_pairs, y_pairs, weight = to_weighted_pairs(X_res, sampler.soft_targets_, [0, 1, 2])
     own = LogisticRegression(max_iter=500).fit(X_pairs, y_pairs, sample_weight=weight)

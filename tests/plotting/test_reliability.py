@@ -13,7 +13,7 @@ def models():
     X, y = make_classification(n_samples=600, weights=[0.9], flip_y=0.05, random_state=0)
     plain = LogisticRegression().fit(X[:300], y[:300])
     sampler = M2mSampler(random_state=0, n_steps=2)
-    balanced = ResampledClassifier(sampler, LogisticRegression()).fit(X[:300], y[:300])
+    balanced = ResampledClassifier(LogisticRegression(), sampler).fit(X[:300], y[:300])
     return {"before": plain, "after": balanced}, X[300:], y[300:]
 
 

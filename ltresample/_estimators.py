@@ -1,0 +1,140 @@
+"""What a meta-estimator asks of the estimator inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import AdaBoostClassifier, StackingClassifier, VotingClassifier
+from sklearn.feature_selection import RFE, RFECV
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
+
+from ltresample.exceptions import refuse_class
+
+__all__ = ["check_classifier", "offers", "weight_keyword"]
+
+
+def weight_keyword(classifier: Any) -> str | None:
+    """Name the parameter of ``fit`` that takes sample weights.
+
+    Parameters
+    ----------
+    classifier : classifier
+        Of a ``Pipeline`` the last step counts, of a search or a feature elimination the estimator
+        inside; an ensemble takes weights if all its members do.
+
+    Returns
+    -------
+    str or None
+        Its name; None if there is none.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.pipeline import make_pipeline
+    >>> weight_keyword(make_pipeline("passthrough", LogisticRegression()))
+    'logisticregression__sample_weight'
+    >>> weight_keyword(GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}))
+    'sample_weight'
+    """
+    for kind, rule in _RULES.items():
+        if isinstance(classifier, kind):
+            return rule(classifier)
+    return "sample_weight" if has_fit_parameter(classifier, "sample_weight") else None
+
+
+def _of_pipeline(pipeline: Pipeline) -> str | None:
+    name, last = pipeline.steps[-1]
+    own = None if last in (None, "passthrough") else weight_keyword(last)
+    return own and f"{name}__{own}"
+
+
+def _of_members(ensemble: VotingClassifier | StackingClassifier) -> str | None:
+    """Return the keyword that is handed to each member as it is."""
+    members = [member for _, member in ensemble.estimators if not isinstance(member, str)]
+    final = getattr(ensemble, "final_estimator", None)
+    members += [] if final is None else [final]
+    return _if_all_take_it(members)
+
+
+def _of_inner(wrapper: Any) -> str | None:
+    """Return the keyword if the estimator inside takes it under the same name."""
+    return _if_all_take_it([] if wrapper.estimator is None else [wrapper.estimator])
+
+
+def _if_all_take_it(members: list[Any]) -> str | None:
+    return "sample_weight" if all(weight_keyword(m) == "sample_weight" for m in members) else None
+
+
+# scikit-learn's wrappers whose signature does not say what becomes of weights
+_RULES: dict[type | tuple[type, ...], Callable[[Any], str | None]] = {
+    Pipeline: _of_pipeline,
+    RFECV: lambda outer: None,  # before its parent RFE
+    (BaseSearchCV, RFE): lambda outer: weight_keyword(outer.estimator),
+    (VotingClassifier, StackingClassifier): _of_members,
+    (CalibratedClassifierCV, AdaBoostClassifier): _of_inner,
+}
+
+
+def offers(classifier: Any, method: str) -> bool:
+    """Tell whether a classifier has a method, or will have it once it is fitted.
+
+    Parameters
+    ----------
+    classifier : classifier
+        A ``StackingClassifier`` without a `final_estimator` has what its default has.
+    method : str
+        Such as "predict_proba".
+
+    Returns
+    -------
+    bool
+        Whether it can be called after ``fit``.
+
+    Examples
+    --------
+    >>> from sklearn.svm import LinearSVC
+    >>> offers(LinearSVC(), "predict_proba")
+    False
+    """
+    if isinstance(classifier, StackingClassifier) and classifier.final_estimator is None:
+        return hasattr(LogisticRegression(), method)
+    if isinstance(classifier, Pipeline):
+        return offers(classifier.steps[-1][1], method)
+    return hasattr(classifier, method)
+
+
+def check_classifier(classifier: Any, name: str) -> None:
+    """Refuse what cannot be fitted as a classifier, before anything is computed.
+
+    Parameters
+    ----------
+    classifier : object
+        What the user passed.
+    name : str
+        Of the parameter, for the message.
+
+    Raises
+    ------
+    TypeError
+        If it is a class, has no ``fit`` and ``predict``, or says of itself that it is another kind
+        of estimator, such as a regressor.
+    """
+    refuse_class(classifier, name)
+    if not (offers(classifier, "fit") and offers(classifier, "predict")):
+        raise TypeError(
+            f"{name} must be a classifier with fit and predict. Got {name}={classifier!r}. Pass a "
+            "classifier of scikit-learn, or one that follows its conventions."
+        )
+    kind = get_tags(classifier).estimator_type if hasattr(classifier, "__sklearn_tags__") else None
+    if kind not in (None, "classifier"):
+        raise TypeError(
+            f"{name} must be a classifier. Got {name}={classifier!r}, which is a {kind}. Pass a "
+            "classifier, for example LogisticRegression() in place of LinearRegression()."
+        )
