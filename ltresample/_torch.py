@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +16,23 @@ __all__ = [
     "as_tensor",
     "drop_mapped_pages",
     "evaluating",
+    "exact_product",
     "free_bytes",
+    "in_full_precision",
     "pick_device",
     "to_numpy",
     "unwrapped",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Kinds of devices whose autocast may be on.
+_AUTOCAST = ("cpu", "cuda", "mps", "xpu")
+_MATMULS = [
+    backend.matmul
+    for backend in (torch.backends.cuda, torch.backends.mkldnn)
+    if hasattr(backend, "matmul") and hasattr(backend.matmul, "fp32_precision")
 ]
 
 
@@ -61,6 +76,97 @@ def free_bytes(device: torch.device) -> int:
     """Return the memory that is free on a device; 0 where it cannot tell, as the CPU cannot."""
     module = None if device.type == "cpu" else torch.get_device_module(device)
     return module.mem_get_info(device)[0] if hasattr(module, "mem_get_info") else 0
+
+
+def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function computed in the type of its data, whatever the settings outside.
+
+    Autocast would compute costs in half precision, where differences of cosines drown; TF32 and its
+    kin round what goes into a matrix product to ten bits, so that marginals of a transport plan are
+    off by 1e-4 while their error is reported as 1e-8. Both are given back as they were. The second
+    is a setting of the whole process, which other threads see while the function runs.
+
+    Examples
+    --------
+    >>> square = lambda x: float(x @ x)
+    >>> x = torch.tensor([1.0009765625])  # 1 + 2^-10 has more bits than bfloat16
+    >>> with torch.autocast("cpu"):
+    ...     round(square(x), 6), round(in_full_precision(square)(x), 6)
+    (1.0, 1.001954)
+    """
+
+    @functools.wraps(function)
+    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
+        kinds = [kind for kind in _AUTOCAST if torch.is_autocast_enabled(kind)]
+        if not kinds and not _products_are_rounded():
+            return function(*args, **kwargs)
+        with ExitStack() as stack:
+            for kind in kinds:
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            _keep_products_exact(stack)
+            return function(*args, **kwargs)
+
+    return exact
+
+
+def _products_are_rounded() -> bool:
+    if _MATMULS:  # from PyTorch 2.9 on
+        return any(matmul.fp32_precision not in ("ieee", "none") for matmul in _MATMULS)
+    return torch.get_float32_matmul_precision() != "highest"
+
+
+def _keep_products_exact(stack: ExitStack) -> None:
+    """Switch the rounding of factors off until the stack is left."""
+    # From PyTorch 2.9 on each backend has a setting of its own, and the common one cannot be read
+    # while it contradicts theirs; both are changed together, so that they never do because of us.
+    own = [matmul for matmul in _MATMULS if matmul.fp32_precision != "none"]
+    for matmul in own:
+        stack.callback(setattr, matmul, "fp32_precision", matmul.fp32_precision)
+    try:
+        common = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        common = "highest"  # what was never set
+    if common != "highest":
+        stack.callback(torch.set_float32_matmul_precision, common)
+        torch.set_float32_matmul_precision("highest")
+    for matmul in own:
+        matmul.fp32_precision = "ieee"
+
+
+@in_full_precision
+def exact_product(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``a @ b``, computed in the type of the data, and later its gradient likewise.
+
+    `in_full_precision` alone does not reach a gradient, which is asked for when it is over.
+
+    Examples
+    --------
+    >>> a = torch.tensor([[1.0]], requires_grad=True)
+    >>> with torch.autocast("cpu"):
+    ...     exact_product(a, torch.tensor([[1.0009765625]])).backward()
+    >>> a.grad
+    tensor([[1.0010]])
+    """
+    if torch.is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        return _ExactProduct.apply(a, b)
+    return a @ b
+
+
+class _ExactProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    @staticmethod
+    @in_full_precision
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b = ctx.saved_tensors
+        by_a, by_b = ctx.needs_input_grad
+        return (
+            (gradient @ b.mT).sum_to_size(a.shape) if by_a else None,
+            (a.mT @ gradient).sum_to_size(b.shape) if by_b else None,
+        )
 
 
 def as_tensor(

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ltresample._torch import in_full_precision
+
 __all__ = ["Distance", "SetPairs"]
 
 
@@ -41,6 +43,7 @@ class Distance(ABC):
     precision and empty sets are dealt with here.
     """
 
+    @in_full_precision
     def __call__(
         self,
         real: Tensor,
@@ -74,9 +77,7 @@ class Distance(ABC):
         """
         batched = real.ndim == 3
         pairs = set_pairs(real, synthetic, real_mask=real_mask, synthetic_mask=synthetic_mask)
-        # Autocast would compute costs in half precision, where differences of cosines drown.
-        with torch.autocast(pairs.real.device.type, enabled=False):
-            value = self.between(pairs)
+        value = self.between(pairs)
         occupied = pairs.a.any(-1) & pairs.b.any(-1)  # (S,)
         value = torch.where(occupied, value, torch.zeros_like(value))
         return value if batched else value[0]
@@ -93,7 +94,7 @@ def set_pairs(
     real_mask: Tensor | None = None,
     synthetic_mask: Tensor | None = None,
 ) -> SetPairs:
-    """Check two padded batches of sets and give them with their weights, as 3-d tensors."""
+    """Check two padded batches of sets and return them with their weights, as 3-d tensors."""
     _check_sets(real, synthetic)
     real_mask = _check_mask(real_mask, real, "real")
     synthetic_mask = _check_mask(synthetic_mask, synthetic, "synthetic")

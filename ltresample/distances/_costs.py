@@ -2,41 +2,74 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from ltresample._torch import exact_product, in_full_precision
 
 __all__ = ["cosine_cost", "euclidean_cost", "squared_euclidean_cost", "unit_rows"]
 
 Cost = Callable[[Tensor, Tensor], Tensor]
 
 
+@in_full_precision
 def unit_rows(x: Tensor) -> Tensor:
     """Divide each row by its Euclidean norm; a row of zeros stays as it is.
 
     Parameters
     ----------
     x : Tensor of shape (..., d)
-        Rows.
+        Rows, of any size that their type can hold: squares neither overflow nor vanish.
 
     Returns
     -------
     Tensor of shape (..., d)
-        Rows of norm 1 or 0. The gradient is finite everywhere.
+        Rows of norm 1 or 0. The gradient is finite, except where the row itself is below the
+        smallest normal number.
 
     Examples
     --------
-    >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0], [3e-30, 4e-30]]))
     tensor([[0.6000, 0.8000],
-            [0.0000, 0.0000]])
+            [0.0000, 0.0000],
+            [0.6000, 0.8000]])
     """
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.where(norm > 0, norm, torch.ones_like(norm))
+    if not _is_moderate(norm):
+        x = x * _rescaling(norm)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        norm = norm + (norm == 0)
+    return x / norm
 
 
+def _bits(like: Tensor) -> float:
+    """Return the largest exponent of a type: 128 in single precision."""
+    return math.log2(torch.finfo(like.dtype).max)
+
+
+def _is_moderate(norm: Tensor) -> bool:
+    """Whether all squares that went into the norms are normal; not known without a wait elsewhere."""
+    if norm.device.type != "cpu" or not norm.numel():
+        return False
+    least, largest = torch.aminmax(norm.detach())
+    bits = _bits(norm)
+    return float(least) > 2 ** (-0.4 * bits) and float(largest) < 2 ** (0.45 * bits)
+
+
+def _rescaling(norm: Tensor) -> Tensor:
+    """Return powers of two that bring very long and very short rows to a moderate size, exactly."""
+    bits = _bits(norm)
+    one, power = torch.ones_like(norm), 2.0 ** int(0.55 * bits)
+    up = torch.where(norm < 2 ** (-0.4 * bits), power, one)
+    return torch.where(norm > 2 ** (0.45 * bits), 1 / power, up)
+
+
+@in_full_precision
 def cosine_cost(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Give 1 - cos between rows, in [0, 2]; against a row of zeros it is 1.
+    """Return 1 - cos between rows, in [0, 2]; against a row of zeros it is 1.
 
     Parameters
     ----------
@@ -56,11 +89,12 @@ def cosine_cost(real: Tensor, synthetic: Tensor) -> Tensor:
     tensor([[1.],
             [0.]])
     """
-    return 1 - unit_rows(real) @ unit_rows(synthetic).mT
+    return 1 - exact_product(unit_rows(real), unit_rows(synthetic).mT)
 
 
+@in_full_precision
 def euclidean_cost(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Return sqrt(||r - s||^2 + 1e-12) between rows, smooth where two rows meet.
+    """Return ||r - s|| between rows; where two rows meet, the gradient is zero.
 
     Parameters
     ----------
@@ -72,18 +106,20 @@ def euclidean_cost(real: Tensor, synthetic: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (..., n, m)
-        Costs in the unit of the rows.
+        Costs in the unit of the rows, from their differences, hence exactly 0 between equal rows.
 
     Examples
     --------
     >>> euclidean_cost(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
     tensor([[5.]])
     """
-    return (squared_euclidean_cost(real, synthetic) + 1e-12).sqrt()
+    # ||r||^2 + ||s||^2 - 2 r.s would lose the small distances to cancellation.
+    return torch.cdist(real, synthetic, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+@in_full_precision
 def squared_euclidean_cost(real: Tensor, synthetic: Tensor) -> Tensor:
-    """Give ||r - s||^2 between rows, from the differences, hence exactly 0 between equal rows.
+    """Return ||r - s||^2 between rows, from the differences, hence exactly 0 between equal rows.
 
     Parameters
     ----------
@@ -102,9 +138,7 @@ def squared_euclidean_cost(real: Tensor, synthetic: Tensor) -> Tensor:
     >>> squared_euclidean_cost(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
     tensor([[25.]])
     """
-    # ||r||^2 + ||s||^2 - 2 r.s would lose the small distances to cancellation.
-    mode = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(real, synthetic, compute_mode=mode).square()
+    return euclidean_cost(real, synthetic).square()
 
 
 _COSTS: dict[str, Cost] = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ltresample._torch import exact_product
 from ltresample.distances._base import Distance, SetPairs
 from ltresample.distances._costs import euclidean_cost, unit_rows
 
@@ -20,7 +21,7 @@ class EnergyDistance(Distance):
 
     with plain, not squared, Euclidean norms, and double means over all pairs, also of a row with
     itself (V-statistic) [1]_. It is 0 for equal sets and positive for sets that differ. It grows
-    with the embedding's scale.
+    in proportion to the embedding's scale, and its gradient keeps its size and direction.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class EnergyDistance(Distance):
     -----
     *Fidelity.* The appendix of [2]_ squares the norms. With squared norms the expression equals
     twice :class:`MaximumMeanDiscrepancy`, so that two rows of its tables would be one method; the
-    plain norms of [1]_ are used here. Norms are computed as :math:`\sqrt{d^2 + 10^{-12}}`.
+    plain norms of [1]_ are used here. Where two rows meet, their norm counts with gradient 0.
 
     References
     ----------
@@ -44,7 +45,7 @@ class EnergyDistance(Distance):
     --------
     >>> import torch
     >>> EnergyDistance()(torch.tensor([[0.0]]), torch.tensor([[3.0]]))
-    tensor(6.0000)
+    tensor(6.)
     """
 
     normalize: bool = False
@@ -60,4 +61,5 @@ class EnergyDistance(Distance):
 
 def _mean_distance(x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Return sum_ij a_i b_j ||x_i - y_j||, shape (S,)."""
-    return (a[:, None] @ euclidean_cost(x, y) @ b[..., None])[:, 0, 0]
+    over_x = exact_product(a[:, None], euclidean_cost(x, y))  # (S, 1, m)
+    return exact_product(over_x, b[..., None])[:, 0, 0]

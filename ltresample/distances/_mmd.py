@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ltresample._torch import exact_product
 from ltresample.distances._base import Distance, SetPairs
 from ltresample.distances._costs import unit_rows
 
@@ -44,5 +45,6 @@ class MaximumMeanDiscrepancy(Distance):
         real, synthetic = pairs.real, pairs.synthetic
         if self.normalize:
             real, synthetic = unit_rows(real), unit_rows(synthetic)
-        gap = pairs.a[:, None] @ real - pairs.b[:, None] @ synthetic  # (S, 1, d)
+        means = exact_product(pairs.a[:, None], real), exact_product(pairs.b[:, None], synthetic)
+        gap = means[0] - means[1]  # (S, 1, d)
         return gap.square().sum((1, 2))

@@ -15,6 +15,8 @@ _LOG_OF_ZERO = -1e30  # stands for log 0; finite, so that differences and produc
 _RIDGE = 1e-2  # Levenberg term over the marginal error: damps far away, fades near the solution
 _SUFFICIENT = 1e-4  # Armijo's constant
 _STEP_CUTS = 8  # the step is quartered at most so often, then a Sinkhorn step is taken
+_FIRST_LOOK = 8  # steps on an accelerator before it is waited for
+_LARGE = 2**22  # costs; above, an accelerator is busy for so long that waits are nothing
 
 
 class _Weights(NamedTuple):
@@ -70,23 +72,39 @@ def newton_plan(
     """
     weights = _Weights(a, b, a.log().clamp_min(_LOG_OF_ZERO), b.log().clamp_min(_LOG_OF_ZERO))
     here = _point(start.clamp_min(_LOG_OF_ZERO), cost, weights)
+    waits = cost.device.type == "cpu" or cost.numel() > _LARGE
+    search = _line_search if waits else _line_search_ahead
+    since: list[tuple[_Point, Tensor]] = []  # the last look
     for n_iter in range(max_iter + 1):
         plan = (here.phi[:, :, None] + here.psi[:, None] - cost).exp()  # (S, n, m)
         gradient = a - plan.sum(2)  # (S, n)
         error = gradient.abs().sum(1)  # (S,)
-        if n_iter == max_iter or bool(error.max() <= tol):
-            break
+        since.append((here, error))
+        if waits or n_iter == max_iter or _is_look(n_iter):
+            worsts = torch.stack([error.max() for _, error in since]).tolist()
+            ends = [i for i, worst in enumerate(worsts) if worst <= tol]
+            if ends or n_iter == max_iter:
+                break
+            since.clear()
         direction, solved = _newton_direction(plan, gradient, error, weights)
-        there, risen = _line_search(here, direction, gradient, cost, weights)
-        stay = here.phi if bool((solved & risen).all()) else _sinkhorn_step(here, cost, weights)
-        phi = torch.where((solved & risen)[:, None], there.phi, stay)
-        here = _point(phi, cost, weights)
-    return ScaledPlan(plan, here.phi, here.psi, error, n_iter)
+        here = search(here, direction, gradient, solved, cost, weights)
+    last = ends[0] if ends else len(since) - 1
+    (here, error), worst = since[last], worsts[last]
+    if last < len(since) - 1:
+        plan = (here.phi[:, :, None] + here.psi[:, None] - cost).exp()
+    n_iter -= len(since) - 1 - last
+    return ScaledPlan(plan, here.phi, here.psi, error, n_iter, worst)
+
+
+def _is_look(n_iter: int) -> bool:
+    """Whether to wait for an accelerator: after 8, 16, 32, ... steps, for all steps till then."""
+    return n_iter >= _FIRST_LOOK and n_iter & (n_iter - 1) == 0
 
 
 def _point(phi: Tensor, cost: Tensor, weights: _Weights) -> _Point:
-    psi = weights.log_b - torch.logsumexp(phi[:, :, None] - cost, 1)
-    return _Point(phi, psi, (weights.a * phi).sum(1) + (weights.b * psi).sum(1))
+    """Return the points at phi (..., S, n)."""
+    psi = weights.log_b - torch.logsumexp(phi[..., None] - cost, -2)
+    return _Point(phi, psi, (weights.a * phi).sum(-1) + (weights.b * psi).sum(-1))
 
 
 def _newton_direction(
@@ -99,16 +117,21 @@ def _newton_direction(
     diagonal = plan.sum(2) + a * (_RIDGE * error[:, None]) + (a == 0)
     factor, info = torch.linalg.cholesky_ex(torch.diag_embed(diagonal) - hessian)
     solved = info == 0
-    factor = torch.where(solved[:, None, None], factor, torch.eye(a.shape[1]).to(factor))
+    one = torch.eye(a.shape[1], dtype=factor.dtype, device=factor.device)
+    factor = torch.where(solved[:, None, None], factor, one)
     return torch.cholesky_solve(gradient[..., None], factor)[..., 0], solved
 
 
 def _line_search(
-    here: _Point, direction: Tensor, gradient: Tensor, cost: Tensor, weights: _Weights
-) -> tuple[_Point, Tensor]:
-    """Shorten each problem's step until its objective rises enough; give where it did."""
-    slope = (gradient * direction).sum(1)
-    noise = 4 * torch.finfo(here.value.dtype).eps * (1 + here.value.abs())
+    here: _Point,
+    direction: Tensor,
+    gradient: Tensor,
+    solved: Tensor,
+    cost: Tensor,
+    weights: _Weights,
+) -> _Point:
+    """Shorten each problem's step until its objective rises enough; else take a Sinkhorn step."""
+    slope, noise = _slope(here, direction, gradient)
     size = torch.ones_like(slope)
     for _ in range(_STEP_CUTS):
         there = _point(here.phi + size[:, None] * direction, cost, weights)
@@ -116,7 +139,36 @@ def _line_search(
         if bool(risen.all()):
             break
         size = torch.where(risen, size, size / 4)
-    return there, risen
+    good = solved & risen
+    if bool(good.all()):
+        return there
+    stay = _sinkhorn_step(here, cost, weights)
+    return _point(torch.where(good[:, None], there.phi, stay), cost, weights)
+
+
+def _line_search_ahead(
+    here: _Point,
+    direction: Tensor,
+    gradient: Tensor,
+    solved: Tensor,
+    cost: Tensor,
+    weights: _Weights,
+) -> _Point:
+    """Do the same without a wait: all lengths at once, of which each problem takes its first."""
+    slope, noise = _slope(here, direction, gradient)
+    size = 0.25 ** torch.arange(_STEP_CUTS, device=cost.device, dtype=cost.dtype)[:, None]  # (c, 1)
+    phi = here.phi + size[..., None] * direction  # (c, S, n)
+    risen = _point(phi, cost, weights).value >= here.value + _SUFFICIENT * size * slope - noise
+    first = risen.int().argmax(0)[None, :, None].expand(1, *here.phi.shape)
+    good = solved & risen.any(0)
+    stay = _sinkhorn_step(here, cost, weights)
+    return _point(torch.where(good[:, None], phi.gather(0, first)[0], stay), cost, weights)
+
+
+def _slope(here: _Point, direction: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rise per length at the start, and what rounding hides of it, each (S,)."""
+    noise = 4 * torch.finfo(here.value.dtype).eps * (1 + here.value.abs())
+    return (gradient * direction).sum(1), noise
 
 
 def _sinkhorn_step(here: _Point, cost: Tensor, weights: _Weights) -> Tensor:

@@ -7,15 +7,16 @@ in torch elsewhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ScaledPlan", "scaled_plan"]
+__all__ = ["ScaledPlan", "scaled_ahead", "scaled_plan"]
 
-# Iterations between two looks at the marginals; on an accelerator each look waits for the device.
+# Iterations between two checks of the marginals.
 _CHECK_EVERY = 4
 # After the first number of iterations it is given up if, at the present rate, the second number of
 # further ones would not do: some Newton steps then cost less.
@@ -30,6 +31,16 @@ class ScaledPlan(NamedTuple):
     psi: Tensor  # (S, m)
     error: Tensor  # (S,), L1 error of the marginals
     n_iter: int
+    worst: float  # the largest error
+
+
+class _Check(NamedTuple):
+    """An iterate, and how good it is."""
+
+    n_iter: int
+    u: Any  # (S, 1, n)
+    v: Any  # (S, 1, m)
+    error: Any  # (S,)
 
 
 def scaled_plan(cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float) -> ScaledPlan:
@@ -63,31 +74,92 @@ def scaled_plan(cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float
     xp: Any = np if on_cpu else torch
     arrays = [t.numpy() if on_cpu else t for t in (cost, a, b)]
     with np.errstate(divide="ignore", invalid="ignore"):
-        *found, n_iter = _scale(xp, *arrays, max_iter=max_iter, tol=tol)
-    return ScaledPlan(*(torch.as_tensor(array) for array in found), n_iter)
+        *found, n_iter, worst = _scale(xp, *arrays, max_iter=max_iter, tol=tol)
+    return ScaledPlan(*(torch.as_tensor(array) for array in found), n_iter, worst)
 
 
 def _scale(xp: Any, cost: Any, a: Any, b: Any, *, max_iter: int, tol: float) -> tuple:
-    """Return plan, log u, log v, row error and iterations; `xp` is NumPy or torch."""
+    """Return plan, log u, log v, row error, iterations, worst error; `xp` is NumPy or torch."""
     K = -cost  # (S, n, m)
-    K, Kt = xp.exp(K, out=K), K.swapaxes(1, 2)
+    K, checks, before = xp.exp(K, out=K), [], math.inf
+    for check in _iterate(xp, K, a, b, max_iter=max_iter):
+        checks.append(check)
+        if not (xp is np or check.n_iter == max_iter or _is_look(check.n_iter)):
+            continue
+        end, before = _first_end(checks, _worsts(xp, checks), before, max_iter=max_iter, tol=tol)
+        if end is not None:
+            break
+        checks.clear()
+    last, worst = end
+    K *= last.u.swapaxes(1, 2)
+    K *= last.v
+    return K, xp.log(last.u[:, 0]), xp.log(last.v[:, 0]), last.error, last.n_iter, worst
+
+
+def _iterate(xp: Any, K: Any, a: Any, b: Any, *, max_iter: int) -> Iterator[_Check]:
+    """Run the iterations, and give those that are checked."""
+    Kt = K.swapaxes(1, 2)
     a, b = a[:, None], b[:, None]  # (S, 1, n), (S, 1, m)
     u, Kv, Ktu = xp.empty_like(a), xp.empty_like(a), xp.empty_like(b)
     v = xp.sign(b)  # one, zero where nothing exists
-    before = math.inf
     for n_iter in range(max_iter + 1):
         xp.matmul(v, Kt, out=Kv)
         if n_iter == max_iter or (n_iter > 0 and n_iter % _CHECK_EVERY == 0):
             error = abs(u * Kv - a).sum((1, 2))  # (S,)
-            worst = float(error.max())
-            expected = worst * (worst / before) ** (_PATIENCE / _CHECK_EVERY)
-            hopeless = n_iter >= _GIVE_UP_AFTER and expected > tol
-            if n_iter == max_iter or worst <= tol or hopeless:
-                break
-            before = worst
+            kept = (u, v) if xp is np else (u.clone(), v.clone())
+            yield _Check(n_iter, *kept, error)
         xp.divide(a, Kv, out=u)
         xp.matmul(u, K, out=Ktu)
         xp.divide(b, Ktu, out=v)
-    K *= u.swapaxes(1, 2)
-    K *= v
-    return K, xp.log(u[:, 0]), xp.log(v[:, 0]), error, n_iter
+
+
+def _is_look(n_iter: int) -> bool:
+    """Whether to wait for an accelerator: at 32, 64, 128, ... iterations, for all checks till then."""
+    return n_iter >= _GIVE_UP_AFTER and n_iter & (n_iter - 1) == 0
+
+
+def _worsts(xp: Any, checks: list[_Check]) -> list[float]:
+    if xp is np:
+        return [float(check.error.max()) for check in checks]
+    return torch.stack([check.error.max() for check in checks]).tolist()
+
+
+def _first_end(
+    checks: list[_Check], worsts: list[float], before: float, *, max_iter: int, tol: float
+) -> tuple[tuple[_Check, float] | None, float]:
+    """Return the first iterate at which there is nothing more to do, and the last error."""
+    for check, worst in zip(checks, worsts, strict=True):
+        expected = worst * (worst / before) ** (_PATIENCE / _CHECK_EVERY)
+        hopeless = check.n_iter >= _GIVE_UP_AFTER and expected > tol
+        if check.n_iter == max_iter or worst <= tol or hopeless:
+            return (check, worst), worst
+        before = worst
+    return None, before
+
+
+def scaled_ahead(
+    cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float
+) -> tuple[Tensor, Tensor]:
+    """Scale on an accelerator without waiting for it.
+
+    Parameters
+    ----------
+    cost, a, b, max_iter, tol
+        As in `scaled_plan`; at most 32 iterations are run.
+
+    Returns
+    -------
+    plan : Tensor of shape (S, n, m)
+        That of the first check at which all problems have converged, as `scaled_plan` gives.
+    worst : Tensor of shape ()
+        Its largest error.
+    """
+    K = (-cost).exp()
+    checks = list(_iterate(torch, K, a, b, max_iter=min(max_iter, _GIVE_UP_AFTER)))
+    worsts = torch.stack([check.error.max() for check in checks])
+    first = (worsts <= tol).int().argmax()[None]  # 0 where none has: then the plan is not used
+    u, v = (
+        torch.stack(part).index_select(0, first)[0]
+        for part in ([check.u for check in checks], [check.v for check in checks])
+    )
+    return K * u.mT * v, worsts.index_select(0, first)[0]

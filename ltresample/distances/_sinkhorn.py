@@ -9,11 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ltresample._torch import in_full_precision
+from ltresample.distances._ahead import goes_ahead, note
 from ltresample.distances._newton import newton_plan
-from ltresample.distances._scaling import ScaledPlan, scaled_plan
+from ltresample.distances._problem import Problem, check_numbers, pose
+from ltresample.distances._scaling import ScaledPlan, scaled_ahead, scaled_plan
 from ltresample.exceptions import LongTailWarning
 
-__all__ = ["TransportPlan", "sinkhorn_plan"]
+__all__ = ["TransportPlan", "sinkhorn_plan", "solve", "warn_not_converged"]
 
 # Largest (max C - min C) / reg at which exp(-C / reg), the scalings and their products stay clear
 # of overflow and of denormal numbers, which are several times slower.
@@ -34,24 +37,19 @@ class TransportPlan(NamedTuple):
         (the other side is exact).
     n_iter : int
         Iterations run, the largest of all problems.
+    converged : bool
+        Whether the error of every problem is at most `tol`.
     """
 
     plan: Tensor
     potentials: tuple[Tensor, Tensor]
     marginal_error: Tensor
     n_iter: int
-
-
-class _Problem(NamedTuple):
-    """S problems; a row of weight zero does not exist, its cost is any allowed number."""
-
-    cost: Tensor  # (S, n, m)
-    a: Tensor  # (S, n)
-    b: Tensor  # (S, m)
-    occupied: Tensor  # (S,), whether both sets have rows
+    converged: bool
 
 
 @torch.no_grad()
+@in_full_precision
 def sinkhorn_plan(
     cost: Tensor,
     *,
@@ -86,8 +84,8 @@ def sinkhorn_plan(
         Entropic strength (epsilon), > 0, in the unit of the cost. Towards 0 the plan becomes the
         one of exact transport, towards infinity the product of the marginals.
     a, b : Tensor of shape (S, n) and (S, m) or (n,) and (m,), optional
-        Non-negative weights of equal sum. A row of weight zero takes no part, but its costs must be
-        finite. By default uniform with sum 1.
+        Non-negative, finite weights of equal, positive sum. A row of weight zero takes no part, but
+        its costs must be finite. By default uniform with sum 1.
     row_mask, col_mask : bool Tensor of the shape of `a` and `b`, optional
         True where a row or column exists; costs elsewhere may be anything. A problem without rows
         or columns has a plan of zeros.
@@ -107,8 +105,8 @@ def sinkhorn_plan(
     Raises
     ------
     ValueError
-        If shapes do not fit, `reg` or `max_iter` is not positive, costs are not finite, or the sums
-        of `a` and `b` differ.
+        If shapes do not fit, `reg` or `max_iter` is not positive, costs are not finite, a weight is
+        negative or not finite, all weights of a problem are zero, or the sums of `a` and `b` differ.
 
     Warns
     -----
@@ -128,75 +126,37 @@ def sinkhorn_plan(
     tensor([[0.4404, 0.0596],
             [0.0596, 0.4404]])
     """
-    _check_numbers(cost, reg=reg, max_iter=max_iter)
+    check_numbers(cost, reg=reg, max_iter=max_iter)
     single = cost.ndim == 2
     if single:
         cost = cost[None]
         a, b, row_mask, col_mask = (t if t is None else t[None] for t in (a, b, row_mask, col_mask))
     cost = cost.to(torch.promote_types(cost.dtype, torch.float32))
-    found = _solve(_pose(cost, a, b, row_mask, col_mask), reg=reg, max_iter=max_iter, tol=tol)
-    if warn and not bool((found.marginal_error <= tol).all()):
-        _warn_not_converged(found, reg=reg, max_iter=max_iter, tol=tol)
+    problem = pose(cost, a, b, row_mask, col_mask)
+    found = solve(problem, reg=reg, max_iter=max_iter, tol=tol)
+    if warn and not found.converged:
+        warn_not_converged(found, reg=reg, max_iter=max_iter, tol=tol)
     if single:
-        plan, (f, g), error, n_iter = found
-        return TransportPlan(plan[0], (f[0], g[0]), error[0], n_iter)
+        f, g = found.potentials
+        return found._replace(
+            plan=found.plan[0], potentials=(f[0], g[0]), marginal_error=found.marginal_error[0]
+        )
     return found
 
 
-def _pose(
-    cost: Tensor,
-    a: Tensor | None,
-    b: Tensor | None,
-    row_mask: Tensor | None,
-    col_mask: Tensor | None,
-) -> _Problem:
-    """Return weights to all rows and columns, zero at masked ones, and those an existing cost."""
-    uniform = a is None and b is None
-    a = _weigh(a, row_mask, cost.new_empty(cost.shape[:2]), "a", "row_mask")
-    b = _weigh(b, col_mask, cost.new_empty(cost.shape[::2]), "b", "col_mask")
-    occupied = a.any(1) & b.any(1)  # (S,)
-    if not uniform:
-        _check_sums(a.sum(1), b.sum(1), occupied)
-    if (row_mask is not None or col_mask is not None) and 0 not in cost.shape:
-        sets = torch.arange(len(cost), device=cost.device)
-        some = cost[sets, (a > 0).int().argmax(1), (b > 0).int().argmax(1)]
-        some = torch.where(occupied, some, 0)[:, None, None]
-        cost = cost if row_mask is None else torch.where(row_mask[:, :, None], cost, some)
-        cost = cost if col_mask is None else torch.where(col_mask[:, None], cost, some)
-    return _Problem(cost, a, b, occupied)
-
-
-def _weigh(
-    weight: Tensor | None, mask: Tensor | None, like: Tensor, name: str, mask_name: str
-) -> Tensor:
-    """Return the weights of one side, by default uniform over what exists."""
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != like.shape):
-        raise ValueError(
-            f"{mask_name} must be a bool tensor of shape {tuple(like.shape)}, True where the cost "
-            f"counts. Got {mask.dtype} of shape {tuple(mask.shape)}."
-        )
-    if weight is None:
-        exists = torch.ones_like(like) if mask is None else mask.to(like.dtype)
-        return exists / exists.sum(1, keepdim=True).clamp_min(1)
-    if weight.shape != like.shape:
-        raise ValueError(
-            f"{name} must have shape {tuple(like.shape)}, one weight for each row or column of the "
-            f"cost. Got shape {tuple(weight.shape)}."
-        )
-    weight = weight.to(like)
-    return weight if mask is None else weight.masked_fill(~mask, 0)
-
-
-def _solve(problem: _Problem, *, reg: float, max_iter: int, tol: float) -> TransportPlan:
+def solve(problem: Problem, *, reg: float, max_iter: int, tol: float) -> TransportPlan:
     """Scale where the range of the costs allows it, then finish what is left by Newton steps."""
     cost, a, b, occupied = problem
     if 0 in cost.shape:
-        return TransportPlan(cost.clone(), (a.log(), b.log()), cost.new_zeros(len(cost)), 0)
+        nothing = cost.new_zeros(len(cost))
+        return TransportPlan(cost.clone(), (a.log(), b.log()), nothing, 0, converged=True)
     # An empty problem is solved as one with mass, so that nothing is divided by zero.
     a = torch.where(occupied[:, None], a, 1 / a.shape[1])
     b = torch.where(occupied[:, None], b, 1 / b.shape[1])
     least = cost.flatten(1).amin(1)  # (S,)
     shifted = cost - least[:, None, None]
+    if goes_ahead(cost):
+        return _solve_ahead(shifted, a, b, occupied, reg=reg, max_iter=max_iter, tol=tol)
     spread = float(shifted.max()) / reg
     if not math.isfinite(spread):
         raise ValueError("cost must be finite where it is not masked. Got NaN or infinite costs.")
@@ -207,10 +167,31 @@ def _solve(problem: _Problem, *, reg: float, max_iter: int, tol: float) -> Trans
     else:
         found = _unsolved(*scaled)
     found = _finish(found, *scaled, max_iter=max_iter, tol=tol)
-    return _unscale(found, problem, least=least, reg=reg)
+    return _unscale(found, problem, least=least, reg=reg, tol=tol)
 
 
-def _unscale(found: ScaledPlan, problem: _Problem, *, least: Tensor, reg: float) -> TransportPlan:
+def _solve_ahead(
+    shifted: Tensor,
+    a: Tensor,
+    b: Tensor,
+    occupied: Tensor,
+    *,
+    reg: float,
+    max_iter: int,
+    tol: float,
+) -> TransportPlan:
+    """Scale and take it that this will do; `run_ahead` sees later whether it did."""
+    cost = shifted * (1 / reg)
+    plan, worst = scaled_ahead(cost, a, b, max_iter=max_iter, tol=tol)
+    note((cost.max() <= _SAFE_RANGE[cost.dtype]) & (worst <= tol))
+    unknown = torch.full_like(a, torch.nan), torch.full_like(b, torch.nan)
+    plan = plan * occupied[:, None, None]
+    return TransportPlan(plan, unknown, worst.expand(len(a)), 0, converged=True)
+
+
+def _unscale(
+    found: ScaledPlan, problem: Problem, *, least: Tensor, reg: float, tol: float
+) -> TransportPlan:
     """Return plans and potentials in the units and the precision of the cost."""
     dtype, occupied = problem.cost.dtype, problem.occupied
     f = (found.phi * reg).to(dtype) + least[:, None]
@@ -219,36 +200,43 @@ def _unscale(found: ScaledPlan, problem: _Problem, *, least: Tensor, reg: float)
     plan = found.plan.to(dtype).mul_(occupied[:, None, None])
     if dtype != found.plan.dtype:  # what was normal before may be denormal now, and slow to use
         plan = torch.nn.functional.threshold_(plan, torch.finfo(dtype).tiny, 0.0)
-    return TransportPlan(plan, (f, g), (found.error * occupied).to(dtype), found.n_iter)
+    error = (found.error * occupied).to(dtype)
+    return TransportPlan(plan, (f, g), error, found.n_iter, converged=found.worst <= tol)
 
 
 def _unsolved(cost: Tensor, a: Tensor, b: Tensor) -> ScaledPlan:
     """Return a plan that nothing is known of."""
     unknown = torch.full_like(a[:, 0], torch.inf)
-    return ScaledPlan(cost.clone(), torch.zeros_like(a), torch.zeros_like(b), unknown, 0)
+    return ScaledPlan(cost, torch.zeros_like(a), torch.zeros_like(b), unknown, 0, math.inf)
 
 
 def _finish(
     found: ScaledPlan, cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float
 ) -> ScaledPlan:
     """Take Newton steps where `tol` was not reached, on the shorter side of the problems."""
-    left = ~(found.error <= tol)  # (S,), also where the error is not a number
-    if found.n_iter >= max_iter or not bool(left.any()):
+    if found.n_iter >= max_iter or found.worst <= tol:
         return found
     precise = _precise_type(cost)
-    found = ScaledPlan(*(t.to(precise) for t in found[:4]), found.n_iter)
-    cost, a, b = (t[left].to(precise) for t in (cost, a, b))
+    found = ScaledPlan(*(t.to(precise) for t in found[:4]), *found[4:])
+    cost, a, b = (t.to(precise) for t in (cost, a, b))
+    start = (found.phi, found.psi)
+    left = None
+    if len(cost) > 1:
+        left = (~(found.error <= tol)).nonzero()[:, 0]  # also where the error is not a number
+        cost, a, b, *start = (t[left] for t in (cost, a, b, *start))
     flip = cost.shape[1] > cost.shape[2]
-    start = (found.psi if flip else found.phi)[left].nan_to_num(posinf=0)
+    first = start[flip].nan_to_num(posinf=0)
     budget = max_iter - found.n_iter
     if flip:
-        done = newton_plan(cost.mT.contiguous(), b, a, start=start, max_iter=budget, tol=tol)
+        done = newton_plan(cost.mT.contiguous(), b, a, start=first, max_iter=budget, tol=tol)
         done = done._replace(plan=done.plan.mT, phi=done.psi, psi=done.phi)
     else:
-        done = newton_plan(cost, a, b, start=start, max_iter=budget, tol=tol)
-    for whole, part in zip(found[:4], done[:4], strict=True):
-        whole[left] = part
-    return found._replace(n_iter=found.n_iter + done.n_iter)
+        done = newton_plan(cost, a, b, start=first, max_iter=budget, tol=tol)
+    done = done._replace(n_iter=found.n_iter + done.n_iter)
+    if left is None:
+        return done
+    whole = [t.index_copy(0, left, part) for t, part in zip(found[:4], done[:4], strict=True)]
+    return ScaledPlan(*whole, *done[4:])
 
 
 def _precise_type(like: Tensor) -> torch.dtype:
@@ -256,32 +244,8 @@ def _precise_type(like: Tensor) -> torch.dtype:
     return torch.float32 if like.device.type == "mps" else torch.float64
 
 
-def _check_sums(a: Tensor, b: Tensor, occupied: Tensor) -> None:
-    gap = (a - b).abs() > 1e-4 * a
-    if bool((gap & occupied).any()):
-        worst = int((gap & occupied).int().argmax())
-        raise ValueError(
-            "a and b must have equal sums over what is not masked. Got sums "
-            f"{float(a[worst]):g} and {float(b[worst]):g}. Divide each by its sum."
-        )
-
-
-def _check_numbers(cost: Tensor, *, reg: float, max_iter: int) -> None:
-    if cost.ndim not in (2, 3):
-        raise ValueError(
-            "cost must have shape (n, m), one problem, or (S, n, m), a batch of problems. "
-            f"Got shape {tuple(cost.shape)}."
-        )
-    if not reg > 0:
-        raise ValueError(
-            f"reg must be positive. Got reg={reg}. For transport without regularisation use "
-            "ExactTransport."
-        )
-    if max_iter < 1:
-        raise ValueError(f"max_iter must be at least 1. Got max_iter={max_iter}.")
-
-
-def _warn_not_converged(found: TransportPlan, *, reg: float, max_iter: int, tol: float) -> None:
+def warn_not_converged(found: TransportPlan, *, reg: float, max_iter: int, tol: float) -> None:
+    """Say how far off the marginals are, and what helps."""
     worst = float(found.marginal_error.max())
     message = (
         f"Entropic transport has a marginal error of {worst:.1e} after {found.n_iter} iterations "
@@ -289,4 +253,4 @@ def _warn_not_converged(found: TransportPlan, *, reg: float, max_iter: int, tol:
     )
     if found.plan.dtype == torch.float32 and tol < 1e-6:
         message += " Or pass costs in double precision: single reaches about 1e-6."
-    warnings.warn(message, LongTailWarning, stacklevel=3)
+    warnings.warn(message, LongTailWarning, stacklevel=5)

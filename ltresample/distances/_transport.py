@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltresample._torch import in_full_precision
 from ltresample.distances._base import Distance, SetPairs, set_pairs
 from ltresample.distances._costs import Cost, find_cost
-from ltresample.distances._sinkhorn import sinkhorn_plan
+from ltresample.distances._problem import Problem, check_numbers
+from ltresample.distances._sinkhorn import solve, warn_not_converged
 
 __all__ = ["ExactTransport", "SinkhornTransport"]
 
@@ -21,6 +23,7 @@ class _Transport(Distance):
 
     cost: str | Cost
 
+    @in_full_precision
     def plan(
         self,
         real: Tensor,
@@ -117,7 +120,12 @@ class SinkhornTransport(_Transport):
     def _plan(self, cost: Tensor, pairs: SetPairs) -> Tensor:
         # Padding has weight zero and a finite cost, so no masks are needed.
         options = {"reg": self.reg, "max_iter": self.max_iter, "tol": self.tol}
-        return sinkhorn_plan(cost, a=pairs.a, b=pairs.b, **options).plan
+        check_numbers(cost, reg=self.reg, max_iter=self.max_iter)
+        occupied = pairs.a.any(1) & pairs.b.any(1)
+        found = solve(Problem(cost, pairs.a, pairs.b, occupied), **options)
+        if not found.converged:
+            warn_not_converged(found, **options)
+        return found.plan
 
     def _constant(self, plan: Tensor) -> Tensor:
         return self.reg * torch.xlogy(plan, plan).sum((1, 2))  # -reg H(T)
@@ -165,9 +173,13 @@ def _network_simplex(C: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Solve one problem (n, m) on the rows and columns that have weight."""
     import ot  # slow to import, and needed for this one function only
 
+    if not np.isfinite(C).all():
+        raise ValueError("cost must be finite. Got NaN or infinite costs between two sets.")
     plan = np.zeros_like(C)
     rows, cols = np.flatnonzero(a), np.flatnonzero(b)
     if len(rows) and len(cols):
         a, b = np.full(len(rows), 1 / len(rows)), np.full(len(cols), 1 / len(cols))
-        plan[np.ix_(rows, cols)] = ot.emd(a, b, np.ascontiguousarray(C[np.ix_(rows, cols)]))
+        C = np.ascontiguousarray(C[np.ix_(rows, cols)])
+        # The simplex calls costs equal that differ by less than an absolute number.
+        plan[np.ix_(rows, cols)] = ot.emd(a, b, np.ldexp(C, -np.frexp(np.abs(C).max())[1]))
     return plan

@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ltresample._torch import exact_product
+
 __all__ = ["PCAEmbedding"]
 
 
@@ -107,7 +109,7 @@ class PCAEmbedding:
             part.to(device=calibration.device, dtype=calibration.dtype)
             for part in (self.mean, self.components)
         )
-        return lambda x: (x.flatten(1) - mean) @ components.T
+        return lambda x: exact_product(x.flatten(1) - mean, components.T)
 
 
 def _directions(x: Tensor, mean: Tensor, most: int) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Pairing", "Side", "checked_affinity", "drawn_column", "without_diagonal"]
+__all__ = ["Pairing", "Side", "checked_affinity", "affinity_without_diagonal", "drawn_column"]
 
 
 class Side(NamedTuple):
@@ -38,12 +39,13 @@ class Pairing(Protocol):
 
 
 def checked_affinity(class_affinity, n_classes: int) -> Tensor:
-    """Check a class affinity that a user gave, and give it as a tensor.
+    """Check a class affinity that a user gave, and return it as a tensor.
 
     Parameters
     ----------
     class_affinity : array-like of shape (K, K)
-        Row-normalised confusion matrix: entry (i, j) is the share of class i that is taken for j.
+        Row-normalised confusion matrix: entry (i, j) is the share of class i that is
+        misclassified as j.
     n_classes : int
         K.
 
@@ -69,13 +71,13 @@ def checked_affinity(class_affinity, n_classes: int) -> Tensor:
             f"class_affinity must have shape ({n_classes}, {n_classes}), one row and one column "
             f"per class. Got shape {tuple(affinity.shape)}. Order it by the sorted labels."
         )
-    if not bool(torch.isfinite(affinity).all()):
+    low, high = torch.stack(affinity.aminmax()).tolist()  # NaN if there is one
+    if not math.isfinite(low) or not math.isfinite(high):
         i, j = (~torch.isfinite(affinity)).nonzero()[0].tolist()
         raise ValueError(
             f"class_affinity must be finite. Got {float(affinity[i, j])} at row {i}, column {j}. A "
             "class without held-out samples gives 0 / 0: fill its row with 0."
         )
-    low, high = float(affinity.min()), float(affinity.max())
     if low < 0 or high > 1 + 1e-6:
         raise ValueError(
             f"class_affinity must hold shares in [0, 1]. Got entries from {low:g} to {high:g}. "
@@ -84,14 +86,27 @@ def checked_affinity(class_affinity, n_classes: int) -> Tensor:
     return affinity
 
 
-def without_diagonal(class_affinity: Tensor) -> Tensor:
-    """Return a copy with zeros on the diagonal; rows are not normalised anew."""
+def affinity_without_diagonal(class_affinity: Tensor) -> Tensor:
+    """Return a copy with zeros on the diagonal; rows are not normalised anew.
+
+    Values are looked at on the CPU only: elsewhere a look would make each pairing wait, and there
+    the matrix has come through `checked_affinity` or was computed.
+    """
+    if class_affinity.device.type == "cpu":
+        class_affinity = checked_affinity(class_affinity, len(class_affinity))
     return class_affinity - torch.diag(class_affinity.diagonal())
 
 
 def drawn_column(weights: Tensor, u: Tensor) -> Tensor:
-    """Draw one column per row in proportion to weights (n, m), from uniform numbers (n,)."""
-    total = weights.cumsum(1)
+    """Draw one column per row in proportion to weights (n, m), from uniform numbers (n,).
+
+    Flags are counted, which is exact anywhere. Other weights are summed up on the CPU, one after
+    the other: an accelerator sums in an order of its own, or refuses to where it is told to be
+    deterministic, and the last bit decides between two columns.
+    """
+    device = weights.device
+    total = weights.cumsum(1) if weights.dtype == torch.bool else weights.cpu().cumsum(1).to(device)
+    total = total.double()
     mass = u.to(total)[:, None] * total[:, -1:]
     # u < 1, so that the mass is below the total and a column of weight 0 is never hit
     return torch.searchsorted(total, mass, right=True)[:, 0].clamp(max=weights.shape[1] - 1)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltresample.pairing._base import Side, drawn_column, without_diagonal
+from ltresample._torch import in_full_precision
+from ltresample.pairing._base import Side, affinity_without_diagonal, drawn_column
 
 __all__ = ["ConfusionPairing"]
 
 
 @dataclass(frozen=True)
 class ConfusionPairing:
-    """Pair with any background of the class that the foreground's class is most taken for.
+    """Pair with any background of the class that the foreground's class is most often misclassified as.
 
     The ablation "confusion matrix only" of OTMix: no transport. If the batch has no background of
     that class, any other background is taken.
@@ -31,6 +32,7 @@ class ConfusionPairing:
     needs_features = False
     needs_affinity = True
 
+    @in_full_precision
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
@@ -40,10 +42,9 @@ class ConfusionPairing:
                 "ConfusionPairing needs a class affinity (K, K). Got class_affinity=None. Pass a "
                 "row-normalised confusion matrix of held-out data, or use RandomPairing."
             )
-        others = without_diagonal(class_affinity) - torch.eye(
-            len(class_affinity), dtype=class_affinity.dtype, device=class_affinity.device
-        )
+        others = affinity_without_diagonal(class_affinity)
+        others = others - torch.eye(len(others), dtype=others.dtype, device=others.device)
         nearest = others.argmax(1)  # (K,) never the class itself
         fits = background.y == nearest.to(background.y.device)[foreground.y][:, None]  # (n, m)
         fits = torch.where(fits.any(1, keepdim=True), fits, torch.ones_like(fits))
-        return drawn_column(fits.double(), u)
+        return drawn_column(fits, u)

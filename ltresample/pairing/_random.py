@@ -36,6 +36,6 @@ class RandomPairing:
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
-        """Give 0, 1, 2, ..., beginning anew if there are fewer backgrounds."""
+        """Return 0, 1, 2, ..., beginning anew if there are fewer backgrounds."""
         rows = torch.arange(len(foreground.y), device=foreground.y.device)
         return rows % len(background.y)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ltresample._torch import in_full_precision
 from ltresample.distances import (
     TransportPlan,
     cosine_cost,
@@ -17,7 +18,7 @@ from ltresample.distances import (
     unit_rows,
 )
 from ltresample.exceptions import LongTailWarning
-from ltresample.pairing._base import Side, drawn_column, without_diagonal
+from ltresample.pairing._base import Side, affinity_without_diagonal, drawn_column
 
 __all__ = ["TransportPairing"]
 
@@ -68,8 +69,8 @@ class TransportPairing:
     Notes
     -----
     *Fidelity.* The paper's Eq. 6 leaves open which index of F is the foreground's; rows are
-    foregrounds here, as in published code: how often the foreground's class is taken for the
-    background's. Published code takes the first of equal entries.
+    foregrounds here, as in published code: how often the foreground's class is misclassified
+    as the background's. Published code takes the first of equal entries.
 
     References
     ----------
@@ -113,6 +114,7 @@ class TransportPairing:
         """Whether a class affinity must be given."""
         return self.feature_weight < 1
 
+    @in_full_precision
     def cost_matrix(
         self, foreground: Side, background: Side, *, class_affinity: Tensor | None = None
     ) -> Tensor:
@@ -152,9 +154,10 @@ class TransportPairing:
                 f"class_affinity=None with feature_weight={self.feature_weight!r}. Pass a "
                 "row-normalised confusion matrix of held-out data, or feature_weight=1.0."
             )
-        return class_affinity if self.keep_same_class else without_diagonal(class_affinity)
+        return class_affinity if self.keep_same_class else affinity_without_diagonal(class_affinity)
 
     @torch.no_grad()
+    @in_full_precision
     def plan(
         self, foreground: Side, background: Side, *, class_affinity: Tensor | None = None
     ) -> TransportPlan:
@@ -184,18 +187,19 @@ class TransportPairing:
         """
         cost = self.cost_matrix(foreground, background, class_affinity=class_affinity)
         found = sinkhorn_plan(cost, reg=self.reg, max_iter=self.max_iter, tol=self.tol, warn=False)
-        error = float(found.marginal_error)
-        if not error <= self.tol:
+        if not found.converged:
+            error = float(found.marginal_error)
             warnings.warn(
                 f"The transport plan of {len(cost)} foregrounds and {cost.shape[1]} backgrounds "
                 f"has not converged: its marginals are off by {error:.1e} after {found.n_iter} "
                 f"iterations, above tol={self.tol}. Pairs are taken from it all the same. Raise "
                 f"max_iter (now {self.max_iter}) or reg (now {self.reg}).",
                 LongTailWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return found
 
+    @in_full_precision
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
@@ -249,7 +253,7 @@ _COSTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _largest(plan: Tensor) -> Tensor:
     """Mark the largest entries of each row; what differs by rounding only is equal."""
-    return (plan >= plan.amax(1, keepdim=True) * (1 - 1e-5)).double()
+    return plan >= plan.amax(1, keepdim=True) * (1 - 1e-5)
 
 
 _SELECT: dict[str, Callable[[Tensor], Tensor]] = {

@@ -184,7 +184,7 @@ def numpy_energy(r, x):
     """2 E|r-x| - E|r-r'| - E|x-x'| over all pairs, as Szekely and Rizzo write it."""
 
     def mean(p, q):
-        return np.mean([[np.sqrt(((i - j) ** 2).sum() + 1e-12) for j in q] for i in p])
+        return np.mean([[np.sqrt(((i - j) ** 2).sum()) for j in q] for i in p])
 
     return 2 * mean(r, x) - mean(r, r) - mean(x, x)
 

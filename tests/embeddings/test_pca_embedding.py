@@ -95,3 +95,18 @@ def test_not_fitted():
 def test_no_components():
     with pytest.raises(ValueError, match="n_components must be at least 1. Got n_components=0."):
         PCAEmbedding(0)
+
+
+def test_autocast_changes_neither_projection_nor_gradient():
+    x = normal(20, 6).float()
+    psi = PCAEmbedding(4).fit(x).member(seeded(), calibration=x)
+
+    def value_and_gradient():
+        z = x.clone().requires_grad_()
+        return psi(z).detach(), *torch.autograd.grad(psi(z).square().sum(), z)
+
+    expected = value_and_gradient()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = value_and_gradient()
+    for part, other in zip(got, expected, strict=True):
+        assert torch.equal(part, other)
