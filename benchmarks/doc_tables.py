@@ -121,7 +121,7 @@ def on_tables(records: Path) -> str:
     note = f"""{len(found)} tables ({kinds}), at most {most} rows of each, five folds; balanced
 accuracy in per cent, mean over tables; acceptance and seconds: medians; "corrected" divides a
 classifier's output by the class shares that it was trained on.
-``python -m benchmarks.safa_tables FOLDER --rows {most}``:"""
+Rows of ``python -m benchmarks.tabular FOLDER --rows {most}``, measured before it had repeats:"""
     return f"{note}\n\n{rst_table(rows)}"
 
 

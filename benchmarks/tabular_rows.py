@@ -156,4 +156,6 @@ ROWS: dict[str, Row] = {
     ),
     "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part
     "SAFA": _ours(SAFASampler),
+    "SAFA, share 1": _ours(SAFASampler, synthetic_share=1.0),
+    "SAFA, paper": _ours(SAFASampler, preset="paper"),
 }

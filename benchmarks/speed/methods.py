@@ -1,13 +1,13 @@
 """Seconds of a training step and of an epoch for each method, and what the device could do at most.
 
-    python -m benchmarks.speed --quick                        # a small setting, to see that it works
-    python -m benchmarks.speed --device cuda --steps 50 --precision bfloat16
+    python -m benchmarks.speed methods --quick                # a small setting, to see that it works
+    python -m benchmarks.speed methods --device cuda --steps 50 --precision bfloat16
 
 ResNet-32 on 8-bit noise of CIFAR's size with the class counts of CIFAR-10-LT at an imbalance factor of
 100, cropped and flipped, in batches of 128, trained by the classifier as a user would. M2m and
 distribution matching take ten steps against a second ResNet-32; every step of OTMix mixes. Beside the
 methods stand two loops of plain PyTorch: ERM, and M2m as a first version would be written (gradients of
-all slots, without folding; see `benchmarks.m2m_step`).
+all slots, without folding; see `benchmarks.speed.images`).
 
 Seconds are medians over epochs, the first left out. An epoch is one of CIFAR-10-LT, 12,406 images.
 Operations are counted in the first epoch (multiply and add are two); the share of the limit is their
@@ -32,10 +32,16 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.m2m_step import COUNTS, N_CLASSES, straightforward
 from benchmarks.provenance import commit, machine, source_hash, versions
+from benchmarks.speed.images import (
+    EPOCH,
+    N_CLASSES,
+    bare_steps,
+    images,
+    network,
+    straightforward,
+)
 from ltresample.exceptions import LongTailWarning
-from ltresample.models import ResNet32
 from ltresample.over_sampling import (
     DistributionMatchingOversampler,
     M2mSampler,
@@ -44,22 +50,7 @@ from ltresample.over_sampling import (
 )
 from ltresample.training import SAFA, DeferredRebalancingClassifier, RandomCropFlip
 
-EPOCH = int(COUNTS.sum())
 STAGES = ((16, 32), (32, 16), (64, 8))  # channels and pixels of ResNet-32's convolutions
-
-
-def images(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noise with class counts in the proportions of CIFAR-10-LT."""
-    rng = np.random.default_rng(0)
-    counts = np.maximum((COUNTS.numpy() * n / EPOCH).astype(int), 2)
-    counts[0] += n - counts.sum()
-    X = rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
-    return X, np.repeat(np.arange(N_CLASSES), counts)
-
-
-def network(seed: int = 0) -> ResNet32:
-    """Return a ResNet-32."""
-    return ResNet32(N_CLASSES, generator=torch.Generator().manual_seed(seed))
 
 
 class Counter(TorchDispatchMode):
@@ -136,30 +127,12 @@ def trained(settings: dict[str, Any], options: argparse.Namespace) -> dict[str, 
     return {"seconds": float(seconds), "operations": operations.total / options.steps}
 
 
-def bare_loop(
-    options: argparse.Namespace, rewrite: Callable[[Any, Any, Any], Any]
-) -> dict[str, float]:
-    """Train with nothing but PyTorch; give the seconds of a step."""
-    X, y = (torch.from_numpy(part).to(options.device) for part in images(options.batch * 4))
-    f = network().to(options.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(f.parameters(), lr=1e-3, momentum=0.9)
-    criterion, augment = nn.CrossEntropyLoss(), RandomCropFlip()
-    generator, taken = torch.Generator().manual_seed(0), []
-    half = getattr(torch, options.precision)
-    for _ in range(options.steps + 1):
-        began = time.perf_counter()
-        index = torch.randint(len(X), (options.batch,), generator=generator).to(options.device)
-        x, target = augment(X[index] / 255.0, generator), y[index]
-        with torch.autocast(X.device.type, dtype=half, enabled=half != torch.float32):
-            x = rewrite(f, x, target)
-            logits = f.train()(x)
-        loss = criterion(logits.float(), target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        loss.item()
-        taken.append(time.perf_counter() - began)
-    return {"seconds": float(np.median(taken[1:]))}
+def bare_loop(options: argparse.Namespace, **settings: Any) -> dict[str, float]:
+    """Train with nothing but PyTorch; return the seconds of a step."""
+    place = {"device": options.device, "precision": options.precision}
+    clock = {"clock": time.perf_counter}
+    taken = bare_steps(options.steps, options.batch, **place, **clock, **settings)
+    return {"seconds": float(np.median(taken))}
 
 
 def limits(options: argparse.Namespace) -> dict[str, float]:
@@ -202,11 +175,10 @@ def _fastest(work: Callable[[], Any], device: str, repeats: int = 8) -> float:
 def measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure all rows."""
     g = network(1).to(options.device)
+    written_out = straightforward(g, options.synthesis_steps)
     rows = {
-        "plain loop, ERM": bare_loop(options, lambda f, x, y: x),
-        "plain loop, M2m": bare_loop(
-            options, lambda f, x, y: straightforward(g, f, x, y, options.synthesis_steps)
-        ),
+        "plain loop, ERM": bare_loop(options),
+        "plain loop, M2m": bare_loop(options, rewrite=written_out, balanced=True),
     }
     for name, settings in methods(options.device, options.synthesis_steps).items():
         rows[name] = trained(settings, options)
@@ -215,7 +187,9 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed methods", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=20, help="steps of an epoch (default: 20)")
     parser.add_argument("--epochs", type=int, default=3, help="epochs that count (default: 3)")
@@ -273,7 +247,3 @@ def main(argv: list[str] | None = None) -> None:
         record |= {"versions": versions(), "source_sha256": source_hash(), **commit()}
         with options.record.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-
-
-if __name__ == "__main__":
-    main()

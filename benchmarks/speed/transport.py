@@ -1,36 +1,31 @@
-"""Entropic transport: the batched solver against POT, in one run on one thread.
-
-    python -m benchmarks.transport             # all problems, medians of 30 runs
-    python -m benchmarks.transport --runs 100
+"""Entropic transport: the batched solver against POT.
 
 Problems: the 36 classes of one mini-batch, ragged, in two mixes of set sizes, at reg .1; and the
 pairing of two batches of 128 rows at reg .01. Features are Gaussian, plain or rectified as behind a
 ReLU, d = 64; costs are cosine. All get costs ready made, the batched ones padded, and the same
 tolerance of 1e-6 on the marginals (ours measures it as an L1 norm, POT's `ot.sinkhorn` as an L2
-norm, which is at most as large). "x" is the time of the first line, a Python loop over
-`ot.sinkhorn` on NumPy arrays, over the time of the line. "difference" is the largest one of any
-plan's entry to POT's plan in double precision at a tolerance of 1e-12.
+norm, which is at most as large). The first way is a Python loop over `ot.sinkhorn` on NumPy arrays;
+a way takes one number of seconds a problem. Below stand each problem's own milliseconds and errors:
+"difference" is the largest one of any plan's entry to POT's plan in double precision at a tolerance of
+1e-12.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import time
-import warnings
 from collections.abc import Callable
-from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import ot
-import threadpoolctl
 import torch
 
+from benchmarks.speed.turns import Case, Way, cpu_seconds
 from ltresample.distances import sinkhorn_plan
 
 N_FEATURES = 64
 TOL = 1e-6
+N_CALLS = 3
 
 
 class Problem(NamedTuple):
@@ -134,17 +129,6 @@ def reference(problem: Problem) -> list[np.ndarray]:
     ]
 
 
-def measure(solve: Callable[[], list], runs: int) -> float:
-    """Return the median time in milliseconds, after one run that is not counted."""
-    solve()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        solve()
-        times.append(time.perf_counter() - start)
-    return 1e3 * median(times)
-
-
 def errors(plans: list, wanted: list[np.ndarray]) -> tuple[float, float]:
     """Return the largest L1 error of a marginal, and the largest difference of an entry."""
     cropped = [
@@ -160,28 +144,33 @@ def errors(plans: list, wanted: list[np.ndarray]) -> tuple[float, float]:
     return marginal, difference
 
 
-def main() -> None:
-    """Measure and print one table per problem."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=30, help="runs of which the median is taken")
-    runs = parser.parse_args().runs
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # POT warns of what the error column shows
-    print(
-        f"torch {torch.__version__}, POT {ot.__version__}, NumPy {np.__version__}, "
-        f"Python {platform.python_version()}, {platform.machine()}, one thread, {runs} runs"
-    )
-    with threadpoolctl.threadpool_limits(1):
-        for problem in problems():
-            print(f"\n{problem.name}, reg {problem.reg}")
-            print(f"{'':26}{'ms':>9}{'x':>8}{'marginals':>12}{'difference':>12}")
-            wanted, first = reference(problem), None
-            for name, solve in contestants(problem).items():
-                took = measure(solve, runs)
-                first = first or took
-                marginal, difference = errors(solve(), wanted)
-                print(f"{name:26}{took:9.2f}{first / took:8.1f}{marginal:12.0e}{difference:12.0e}")
+def ways(options: argparse.Namespace) -> dict[str, Way]:
+    """Return the solvers, each on all problems."""
+    solvers = [contestants(problem) for problem in problems()]
+
+    def way(name: str) -> Way:
+        return lambda: np.array([seconds(own[name]) for own in solvers])
+
+    return {name: way(name) for name in solvers[0]}
 
 
-if __name__ == "__main__":
-    main()
+def seconds(solve: Callable[[], Any]) -> float:
+    """Return the processor seconds of a call, a few calls being one measurement."""
+    return cpu_seconds(lambda: [solve() for _ in range(N_CALLS)]) / N_CALLS
+
+
+def accuracy(options: argparse.Namespace) -> list[str]:
+    """Return a table for each problem: milliseconds, errors of marginals, and differences."""
+    lines = []
+    for problem in problems():
+        lines += ["", f"{problem.name}, reg {problem.reg}"]
+        lines.append(f"{'':26}{'ms':>9}{'marginals':>12}{'difference':>12}")
+        wanted = reference(problem)
+        for name, solve in contestants(problem).items():
+            marginal, difference = errors(solve(), wanted)
+            ms = 1e3 * seconds(solve)
+            lines.append(f"{name:26}{ms:9.2f}{marginal:12.0e}{difference:12.0e}")
+    return lines
+
+
+CASE = Case("36 transport problems of one mini-batch", ways, more=accuracy, rounds=10)
