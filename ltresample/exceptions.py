@@ -24,3 +24,7 @@ def refuse_class(value: Any, name: str) -> None:
             f"{name} must be an instance, not a class. Got the class {value.__name__}. Pass "
             f"{name}={value.__name__}(), with parentheses."
         )
+
+
+class NotFiniteError(ValueError):
+    """Logits are NaN: a network has diverged, or rows hold NaN."""

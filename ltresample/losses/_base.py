@@ -69,6 +69,7 @@ class LongTailLoss(nn.Module):
 
     weight: Tensor | None
     class_counts: Tensor | None
+    _exact: Tensor | None = None  # weights as they were given, in double precision
 
     def __init__(
         self,
@@ -102,10 +103,31 @@ class LongTailLoss(nn.Module):
         ValueError
             If a weight is out of its range, or the number of classes is another than before.
         """
+        self._exact = None
         if weight is not None:
-            self._fill("weight", checked_weight(weight).to(self._place.dtype))
+            weight = checked_weight(weight)
+            self._fill("weight", weight.to(self._place.dtype))
+            self._exact = weight if weight.dtype == torch.float64 else None
         elif self.weight is not None:
             self.weight.fill_(1)
+
+    def _class_weight(self, logits: Tensor) -> Tensor | None:
+        """Return the class weights; for logits in double precision those that were given."""
+        weight, exact = self.weight, self._exact
+        if weight is None or logits.dtype != torch.float64 or weight.dtype == torch.float64:
+            return weight
+        if exact is None or not torch.equal(exact.to(weight), weight):  # written by someone else
+            exact = weight
+        return exact.to(logits)
+
+    def _apply(self, fn, recurse=True):
+        """Move and convert; weights in double precision are those that were given."""
+        rounded = None if self._exact is None else self._exact.to(self.weight)
+        is_given = rounded is not None and torch.equal(rounded, self.weight)
+        super()._apply(fn, recurse)
+        if is_given:
+            self.weight.copy_(self._exact)
+        return self
 
     def set_class_counts(self, counts: ArrayLike | Tensor) -> None:
         """Tell the loss the training samples per class, in place once there are some.
@@ -179,7 +201,8 @@ class LongTailLoss(nn.Module):
             As `per_row`.
         """
         self._check_counts()
-        return self._reduced(self._rows, logits, y, weight=self.weight, sample_weight=sample_weight)
+        weight = self._class_weight(logits) if isinstance(logits, Tensor) else None
+        return self._reduced(self._rows, logits, y, weight=weight, sample_weight=sample_weight)
 
     def _rows(self, logits: Tensor, y: Tensor) -> Tensor:
         raise NotImplementedError(

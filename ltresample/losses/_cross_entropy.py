@@ -109,20 +109,29 @@ class CrossEntropy(LongTailLoss):
         self, logits: Tensor, y: Tensor, *, sample_weight: ArrayLike | Tensor | None = None
     ) -> Tensor:
         """Return the loss of a batch; see `LongTailLoss.forward`."""
-        loss = self._by_torch(logits, y) if sample_weight is None else None
+        loss = None
+        if sample_weight is None and isinstance(logits, Tensor) and logits.is_floating_point():
+            loss = self._by_torch(logits, y)
         return super().forward(logits, y, sample_weight=sample_weight) if loss is None else loss
 
     def _by_torch(self, logits: Tensor, y: Tensor) -> Tensor | None:
         """Return PyTorch's own loss, in one call; None where it is another one or nothing at all."""
-        if self.reduction != "weighted_mean" or not isinstance(logits, Tensor):
+        if self.reduction != "weighted_mean" or not isinstance(y, Tensor):
             return None
         if logits.device.type != "cpu" or logits.ndim != 2 or logits.dtype.itemsize < 4:
             return None
+        if y.dtype != torch.int64 or y.shape != logits.shape[:1]:
+            return None
+        weight = self._class_weight(logits)
+        if weight is not None:
+            if weight.shape != logits.shape[1:]:
+                return None
+            weight = weight.to(logits.dtype)
         try:
-            loss = F.cross_entropy(logits, y, weight=self.weight, ignore_index=_NO_CLASS)
-        except (IndexError, RuntimeError, TypeError, ValueError):
-            return None  # the checks of the long way say what is wrong
-        return loss if y.dtype == torch.int64 and math.isfinite(loss.item()) else None
+            loss = F.cross_entropy(logits, y, weight=weight, ignore_index=_NO_CLASS)
+        except IndexError:  # a label out of range: the long way says which
+            return None
+        return loss if math.isfinite(loss.item()) else None
 
     def _rows(self, logits: Tensor, y: Tensor) -> Tensor:
         return cross_entropy_rows(logits, y)

@@ -236,11 +236,12 @@ class InfluenceBalancedLoss(LongTailLoss):
             As `per_row`.
         """
         self._check_counts()
+        weighs = self.active and isinstance(logits, Tensor)
         return self._reduced(
             partial(self._rows, features=features),
             logits,
             y,
-            weight=self.weight if self.active else None,
+            weight=self._class_weight(logits) if weighs else None,
             sample_weight=sample_weight,
         )
 

@@ -9,8 +9,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ltresample._torch import as_tensor
+from ltresample.exceptions import NotFiniteError
 
-__all__ = ["check_at_least", "checked_counts", "checked_inputs", "checked_weight", "per_class"]
+__all__ = [
+    "check_at_least",
+    "checked_counts",
+    "checked_inputs",
+    "checked_weight",
+    "per_class",
+]
 
 
 def checked_inputs(
@@ -96,7 +103,7 @@ def _check_logits(logits: Tensor) -> None:
             "Two classes are two columns, also where one would do."
         )
     if logits.device.type == "cpu" and bool(logits.isnan().any()):
-        raise ValueError(
+        raise NotFiniteError(
             f"logits must be numbers. Got NaN in {int(logits.isnan().any(1).sum())} of "
             f"{len(logits)} rows. Look for NaN in the data, or lower the learning rate."
         )

@@ -155,9 +155,9 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         """Return a loader of whole batches, the same in all processes."""
         return super(AccelerateMixin, self).get_iterator(dataset, training)
 
-    def _begin(self, train, X_aux):
+    def _begin(self, train, X_aux, fit_params):
         self._initialize_accelerator()  # the network of an earlier fit was unwrapped
-        super()._begin(train, X_aux)
+        super()._begin(train, X_aux, fit_params)
         if self._n_processes > 1 and self._run.synthesis is not None:
             self._run.synthesis.divide(self._made_in_parts)
 

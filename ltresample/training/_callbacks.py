@@ -10,12 +10,12 @@ from skorch.callbacks import Callback
 from skorch.utils import data_from_dataset, to_numpy
 
 from ltresample._random import root_seed
-from ltresample.class_counts import class_weights
+from ltresample._torch import unwrapped
 from ltresample.rows import TakenRows, pool_of
-from ltresample.training._criterion import assign_class_weight
-from ltresample.training._history import record_synthesis
+from ltresample.training._criterion import LossWeights
+from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
+from ltresample.training._hooks import record_synthesis
 from ltresample.training._index_samplers import ClassIndexSampler
-from ltresample.training._schedules import epoch_of
 from ltresample.training._synthesis import StepSynthesis
 
 __all__ = ["DeferredResampling", "DeferredReweighting", "DeferredSynthesis"]
@@ -27,8 +27,12 @@ def _training_labels(dataset: Any) -> np.ndarray:
     return to_numpy(y).astype(np.int64)
 
 
-def _epoch(net: Any) -> int:
-    return len(net.history) - 1
+def _planned(net: Any, dataset: Any, **settings: Any) -> EpochPlan:
+    """Plan the epoch in which a net is."""
+    counts = np.bincount(_training_labels(dataset))
+    return epoch_plan(
+        EpochSettings(net.max_epochs, **settings), counts, max(len(net.history) - 1, 0)
+    )
 
 
 class DeferredResampling(Callback):
@@ -78,13 +82,17 @@ class DeferredResampling(Callback):
                 f"iterator_train__sampler={sampler!r}. "
                 "Pass iterator_train__sampler=ClassIndexSampler()."
             )
-        y, epoch = _training_labels(dataset_train), _epoch(net)
-        sampler.set_labels(y)
-        sampler.set_epoch(epoch)
-        weight = None
-        if epoch >= epoch_of(self.start, net.max_epochs):
-            weight = class_weights(np.bincount(y), self.weighting, beta=self.beta)
-        sampler.set_class_weight(weight)
+        plan = _planned(
+            net,
+            dataset_train,
+            rebalance="resample",
+            rebalance_start=self.start,
+            weighting=self.weighting,
+            beta=self.beta,
+        )
+        sampler.set_labels(_training_labels(dataset_train))
+        sampler.set_epoch(len(net.history) - 1)
+        sampler.set_class_weight(plan.stream_weight)
 
 
 class DeferredReweighting(Callback):
@@ -118,12 +126,31 @@ class DeferredReweighting(Callback):
         self.weighting = weighting
         self.beta = beta
 
+    def initialize(self):
+        """Forget an earlier network."""
+        self.weights_ = None
+        return self
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Note the criterion's own weights."""
+        self.weights_ = LossWeights(unwrapped(net.criterion_), next(net.module_.parameters()))
+
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        """Set the weights when their time has come."""
-        if _epoch(net) >= epoch_of(self.start, net.max_epochs):
-            counts = np.bincount(_training_labels(dataset_train))
-            weight = class_weights(counts, self.weighting, beta=self.beta)
-            assign_class_weight(net.criterion_, weight)
+        """Set the weights of this epoch."""
+        plan = _planned(
+            net,
+            dataset_train,
+            rebalance="reweight",
+            rebalance_start=self.start,
+            weighting=self.weighting,
+            beta=self.beta,
+        )
+        self.weights_.set(plan.loss_weight)
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        """Give the criterion back with its own weights."""
+        self.weights_.set(None)
+        self.weights_ = None
 
 
 class DeferredSynthesis(Callback):
@@ -161,7 +188,8 @@ class DeferredSynthesis(Callback):
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Prepare when the time has come."""
         self.step_ = 0
-        if self.synthesis_ is None and _epoch(net) >= epoch_of(self.start, net.max_epochs):
+        begun = _planned(net, dataset_train, start=self.start).synthesizes
+        if begun and self.synthesis_ is None:
             self.synthesis_ = self._begin(net, dataset_train)
 
     def _begin(self, net: Any, dataset: Any) -> StepSynthesis:
@@ -184,7 +212,7 @@ class DeferredSynthesis(Callback):
             return
         x, y = batch
         device = next(net.module_.parameters()).device
-        seed = self.seed_.child("step", _epoch(net), self.step_)
+        seed = self.seed_.child("step", len(net.history) - 1, self.step_)
         made = self.synthesis_(x.to(device), y.to(device), seed=seed)
         if len(made.terms) != 1 or made.x.shape != x.shape:
             raise ValueError(

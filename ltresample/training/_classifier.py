@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EpochScoring, EpochTimer, PassthroughScoring
+from torch.utils.data import DataLoader
 
 from ltresample.exceptions import LongTailWarning
 from ltresample.losses import CrossEntropy
 from ltresample.training._data import RowDataset
-from ltresample.training._history import EpochBar, EpochTable, SynthesisRecord, mean_recall
+from ltresample.training._hooks import EpochBar, EpochTable, SynthesisRecord, mean_recall
+from ltresample.training._net import TrainingNet
 from ltresample.training._opening import labels_of, open_training
 from ltresample.training._run import check_starts
-from ltresample.training._training_net import TrainingNet
 
 __all__ = ["DeferredRebalancingClassifier"]
 
@@ -199,6 +200,11 @@ class DeferredRebalancingClassifier(TrainingNet):
         "batch_size_after_start": [None, *_COUNT],
         "train_split": [None, Interval(Real, 0, 1, closed="neither"), callable],
         "augment": [None, callable],
+        "classes": [None, "array-like"],
+        "predict_nonlinearity": [None, StrOptions({"auto"}), callable],
+        "iterator_train": [callable],
+        "iterator_valid": [callable],
+        "torch_load_kwargs": [None, dict],
         "precision": [StrOptions({"float32", "bfloat16", "float16"})],
         "rows_on_device": [StrOptions({"auto"}), "boolean"],
         "synthesis_precision": [StrOptions({"float32", "bfloat16"})],
@@ -231,6 +237,12 @@ class DeferredRebalancingClassifier(TrainingNet):
         synthesis_precision="float32",
         checkpoint_dir=None,
         callbacks=None,
+        classes=None,
+        predict_nonlinearity="auto",
+        iterator_train=DataLoader,
+        iterator_valid=DataLoader,
+        use_caching="auto",
+        torch_load_kwargs=None,
         warm_start=False,
         dtype=None,
         device="cpu",
@@ -262,6 +274,12 @@ class DeferredRebalancingClassifier(TrainingNet):
         self.synthesis_precision = synthesis_precision
         self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
+        self.classes = classes
+        self.predict_nonlinearity = predict_nonlinearity
+        self.iterator_train = iterator_train
+        self.iterator_valid = iterator_valid
+        self.use_caching = use_caching
+        self.torch_load_kwargs = torch_load_kwargs
         self.warm_start = warm_start
         self.dtype = dtype
         self.device = device
@@ -272,7 +290,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         vars(self).update(kwargs)
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self):  # why: a bar, class-balanced scores, and what was synthesized
         return [
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
@@ -320,11 +338,16 @@ class DeferredRebalancingClassifier(TrainingNet):
         """
         self._check_parameters()
         check_starts(self)
-        opened = open_training(self, X, y, sample_weight, reset=True)
-        self._learn_shape(opened.x, opened.labels)
-        if not self.warm_start or not self.initialized_:
+        goes_on = bool(self.warm_start and self.initialized_ and self._row_shape is not None)
+        opened = open_training(self, X, y, sample_weight, reset=not goes_on)
+        if goes_on:
+            self._check_same(opened.x, opened.labels)
+        else:
+            self._learn_shape(opened.x, opened.labels)
+        self._seen = None
+        if not (self.warm_start and self.initialized_):
             self.initialize()
-        return super().partial_fit(self._dataset_of(opened), None, X_aux=X_aux, **fit_params)
+        return self._train(opened, X_aux, fit_params)
 
     def partial_fit(self, X, y=None, classes=None, *, sample_weight=None, X_aux=None, **fit_params):
         """Train for `max_epochs` epochs more.
@@ -347,13 +370,20 @@ class DeferredRebalancingClassifier(TrainingNet):
             As in ``fit``, and if `y` holds labels that were not there at first.
         """
         self._check_parameters()
-        first = not hasattr(self, "classes_inferred_")
+        first = self._row_shape is None
         opened = open_training(self, X, y, sample_weight, reset=first)
         if first:
             self._learn_shape(opened.x, opened.labels if classes is None else labels_of(classes))
+        else:
+            self._check_same(opened.x, opened.labels)
+        if classes is not None and set(classes) != set(self.classes_.tolist()):
+            raise ValueError(
+                "classes must be those of the first call. Got "
+                f"{sorted(set(classes))[:20]}; known are {self.classes_.tolist()[:20]}."
+            )
         if not self.initialized_:
             self.initialize()
-        return super().partial_fit(self._dataset_of(opened), None, X_aux=X_aux, **fit_params)
+        return self._train(opened, X_aux, fit_params)
 
     def predict_proba(self, X):
         """Return the probability of each class.
@@ -369,7 +399,7 @@ class DeferredRebalancingClassifier(TrainingNet):
             In the order of `classes_`.
         """
         check_is_fitted(self)
-        return super().predict_proba(X)
+        return self._probabilities(X)
 
     def predict(self, X):
         """Return the most probable class.
@@ -386,7 +416,11 @@ class DeferredRebalancingClassifier(TrainingNet):
             indices, which is what its batches hold.
         """
         index = self.predict_proba(X).argmax(axis=1)
-        return index if isinstance(X, RowDataset) else self.classes_[index]
+        return index if self._holds_indices(X) else self.classes_[index]
+
+    def _holds_indices(self, X: Any) -> bool:
+        """Tell whether rows came out of training, where labels are class indices."""
+        return isinstance(X, RowDataset) or self._is_batch(X)
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy; see `ltresample.metrics` for what suits long tails.
@@ -406,7 +440,8 @@ class DeferredRebalancingClassifier(TrainingNet):
             In [0, 1].
         """
         check_is_fitted(self)
-        unseen = np.setdiff1d(np.asarray(y), self.classes_)
+        known = np.arange(len(self.classes_)) if self._holds_indices(X) else self.classes_
+        unseen = np.setdiff1d(np.asarray(y), known)
         if len(unseen):
             warnings.warn(
                 f"y holds labels that were not in training: {unseen.tolist()[:5]}. No prediction of "

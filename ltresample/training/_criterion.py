@@ -1,30 +1,73 @@
-"""What training does with a criterion: class weights in place, and the loss of a step's terms."""
+"""The criterion: what it needs, its class weights in place, and how outputs become probabilities."""
 
 from __future__ import annotations
 
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ltresample._torch import unwrapped
+from ltresample._torch import as_tensor, unwrapped
 from ltresample.losses import LongTailLoss
 from ltresample.models import CosineHead
-from ltresample.synthesis import LossTerm
+from ltresample.training._network import LOG_PROBABILITIES, PROBABILITIES, kind_of
 
-__all__ = ["StepTarget", "assign_class_weight", "check_head", "logit_scale", "step_loss"]
+__all__ = [
+    "LossWeights",
+    "Needs",
+    "assign_class_weight",
+    "check_head",
+    "check_outputs_fit",
+    "class_weight_of",
+    "logit_scale",
+    "needs_of",
+    "probabilities_by",
+]
 
 
-class StepTarget(NamedTuple):
-    """Labels of a step: what `y` is where the batch is no longer one row, one label."""
+class Needs(NamedTuple):
+    """What a criterion asks for beside logits and class indices; PyTorch's ask for nothing."""
 
-    terms: list[LossTerm]
-    weight: Tensor | None = None  # (B,) of the real rows; rows appended behind them weigh 1
+    class_counts: bool
+    cosine_head: bool
+    features: bool
 
 
-def assign_class_weight(criterion: nn.Module, class_weight: np.ndarray | None) -> None:
+def needs_of(criterion: Any) -> Needs:
+    """Return what a criterion, or its class, asks for."""
+    return Needs(*(bool(getattr(criterion, f"needs_{name}", False)) for name in Needs._fields))
+
+
+# ---------------------------------------------------------------------- class weights
+
+
+def class_weight_of(criterion: Any) -> Tensor | None:
+    """Return a copy of a criterion's class weights; None where it has none or they are not set."""
+    weight = getattr(unwrapped(criterion), "weight", None)
+    return weight.detach().clone() if isinstance(weight, Tensor) else None
+
+
+def assign_class_weight(
+    criterion: nn.Module,
+    class_weight: np.ndarray | Tensor | None,
+    like: Tensor | None = None,
+) -> None:
     """Set the class weights of a criterion, in place: the optimizer is not touched.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        A loss of `ltresample.losses`, or one with a buffer `weight`, as PyTorch's have.
+    class_weight : ndarray or Tensor of shape (K,) or None
+        None stands for ones.
+    like : Tensor or None, default=None
+        Type and place of weights that PyTorch's losses do not have yet: those of the network.
 
     Raises
     ------
@@ -42,83 +85,148 @@ def assign_class_weight(criterion: nn.Module, class_weight: np.ndarray | None) -
     elif class_weight is None:
         criterion.weight = None
     else:
-        like = criterion.weight if criterion.weight is not None else torch.empty(0)
-        criterion.weight = torch.as_tensor(class_weight, dtype=like.dtype, device=like.device)
+        like = torch.empty(0) if like is None else like
+        like = like if criterion.weight is None else criterion.weight
+        criterion.weight = as_tensor(class_weight, dtype=like.dtype, device=like.device)
 
 
-def step_loss(
-    criterion: nn.Module, logits: Tensor, target: StepTarget, features: Tensor | None = None
-) -> Tensor:
-    """Sum up ``coef * criterion(logits[rows], y)`` over the terms of a step.
+class LossWeights:
+    """Class weights of a criterion in a run: its own, and in some epochs those of `rebalance`.
 
     Parameters
     ----------
     criterion : nn.Module
-        The training criterion; a term may bring its own.
-    logits : Tensor of shape (B, K)
-        Of all rows of the step.
-    target : StepTarget
-        The terms, and sample weights of mean 1.
-    features : Tensor of shape (B, ...) or None
-        What entered the last layer, for criteria that need it.
+        With its own class weights.
+    like : Tensor
+        Type and place of the network's parameters.
     """
-    total = logits.new_zeros(())
-    for term in target.terms:
-        own = criterion if term.criterion is None else term.criterion
-        factor, per_row = _coefficients(term, target.weight, logits)
-        inputs = [logits[term.rows]]
-        if getattr(own, "needs_features", False):
-            inputs.append(features[term.rows])
-        total = total + factor * _weighted(own, inputs, term.y, per_row)
-    return total
+
+    def __init__(self, criterion: nn.Module, like: Tensor):
+        self.criterion = criterion
+        self.like = like
+        self.own = class_weight_of(criterion)
+        self.now: np.ndarray | None = None  # those of `rebalance`
+
+    def set(self, weight: np.ndarray | None) -> None:
+        """Set the weights of an epoch; None: the criterion's own."""
+        if weight is not None:
+            assign_class_weight(self.criterion, weight, self.like)
+        elif self.now is not None:
+            assign_class_weight(self.criterion, self.own, self.like)
+        self.now = weight
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Use the criterion's own weights for a while, so that a loss means one thing in all epochs."""
+        now = self.now
+        self.set(None)
+        try:
+            yield
+        finally:
+            self.set(now)
 
 
-def _coefficients(term: LossTerm, weight: Tensor | None, logits: Tensor) -> tuple[Any, Any]:
-    """Return the number that multiplies a term, and what multiplies its rows (None: nothing)."""
-    per_row = None
-    if weight is not None:
-        per_row = logits.new_ones(len(logits))
-        per_row[: len(weight)] = weight.to(logits)
-        per_row = per_row[term.rows]
-    if term.class_weight is not None:
-        own = term.class_weight.to(logits)[term.y]
-        per_row = own if per_row is None else per_row * own
-    if not isinstance(term.coef, Tensor) or term.coef.dim() == 0:
-        return term.coef, per_row
-    return 1.0, term.coef.to(logits) if per_row is None else per_row * term.coef.to(logits)
-
-
-def _weighted(criterion: nn.Module, inputs: list[Tensor], y: Tensor, per_row: Tensor | None):
-    """Apply a criterion to rows that carry coefficients."""
-    logits, *features = inputs
-    if per_row is None:
-        return criterion(logits, y, *features)
-    criterion = unwrapped(criterion)  # compiled
-    if isinstance(criterion, LongTailLoss):
-        return criterion(logits, y, *features, sample_weight=per_row)
-    reduction = getattr(criterion, "reduction", None)
-    if reduction not in ("mean", "sum"):
-        raise TypeError(
-            "Rows with weights need a criterion whose `reduction` is 'mean' or 'sum', or one of "
-            f"ltresample.losses. Got {criterion!r}."
-        )
-    criterion.reduction = "none"
-    try:
-        rows = criterion(logits, y, *features) * per_row
-    finally:
-        criterion.reduction = reduction
-    if reduction == "sum":
-        return rows.sum()
-    weight = getattr(criterion, "weight", None)
-    return rows.sum() / (len(rows) if weight is None else weight[y].sum())
+# ---------------------------------------------------------------------- outputs
 
 
 def logit_scale(criterion: nn.Module) -> float:
     """Return the factor of the logits in the criterion: s of LDAM, 1 elsewhere."""
-    return float(criterion.scale) if getattr(criterion, "needs_cosine_head", False) else 1.0
+    return float(criterion.scale) if needs_of(criterion).cosine_head else 1.0
 
 
-def check_head(criterion: nn.Module, module: nn.Module, rows: Tensor) -> str | None:
+def probabilities_by(criterion: Any, kind: str | None) -> Callable[[Tensor], Tensor]:
+    """Return what turns a network's outputs into probabilities.
+
+    Parameters
+    ----------
+    criterion : nn.Module or None
+        What the network was trained with.
+    kind : str or None
+        What its outputs are, as `ltresample.training._network.kind_of` tells; None: look at them.
+    """
+    criterion = unwrapped(criterion)
+    if isinstance(criterion, LongTailLoss | nn.CrossEntropyLoss):
+        return partial(_softmax, scale=logit_scale(criterion))
+    return partial(_by_kind, kind=kind)
+
+
+def _softmax(logits: Tensor, scale: float) -> Tensor:
+    return (scale * logits).softmax(-1)
+
+
+def _by_kind(outputs: Tensor, kind: str | None) -> Tensor:
+    kind = kind_of(outputs) if kind is None else kind
+    return outputs if kind == PROBABILITIES else outputs.softmax(-1)  # of log-probabilities, too
+
+
+def check_outputs_fit(criterion: Any, kind: str, logits: Tensor, name: str) -> None:
+    """Refuse a criterion that takes something else than what the network gives.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        As it is trained, with its class weights.
+    kind : str
+        What the outputs are.
+    logits : Tensor of shape (m, K)
+        Outputs for a few rows, m other than K.
+    name : str
+        Of the network, for messages.
+
+    Raises
+    ------
+    ValueError
+        If the criterion wants logits and gets probabilities or the other way round, or cannot take
+        outputs (m, K) with class indices (m,).
+    """
+    criterion = unwrapped(criterion)
+    called = type(criterion).__name__
+    is_softmax_loss = isinstance(criterion, LongTailLoss | nn.CrossEntropyLoss)
+    if is_softmax_loss and kind == PROBABILITIES:
+        raise ValueError(
+            f"{called} takes logits and applies softmax itself. Got a {name} whose outputs are "
+            "probabilities: they lie in [0, 1] and each row sums to 1. Leave out the softmax at the "
+            "end of the network, or pass criterion=torch.nn.NLLLoss."
+        )
+    if isinstance(criterion, nn.NLLLoss) and kind not in (PROBABILITIES, LOG_PROBABILITIES):
+        raise ValueError(
+            f"{called} takes probabilities or their logarithms. Got a {name} whose outputs are "
+            f"neither: the first row is {_shown(logits[0])}. End the network in torch.nn.Softmax(-1) or "
+            "torch.nn.LogSoftmax(-1), or pass criterion=ltresample.losses.CrossEntropy."
+        )
+    if not isinstance(criterion, LongTailLoss):
+        _try_criterion(criterion, logits)
+
+
+def _try_criterion(criterion: Any, logits: Tensor) -> None:
+    """Call a criterion that is not ours once, on a copy: some keep a state."""
+    y = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what PyTorch warns of here raises, too
+            loss = copy.deepcopy(criterion)(logits, y)
+        reason = "" if loss.dim() == 0 else f"it gave a loss of shape {tuple(loss.shape)}"
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as err:
+        reason = (str(err).splitlines() or [type(err).__name__])[0]
+    if reason:
+        raise ValueError(
+            f"The criterion must give one number for logits {tuple(logits.shape)} and class indices "
+            f"{tuple(y.shape)}, as torch.nn.CrossEntropyLoss does. Got {criterion!r}: {reason}. Pass a "
+            "loss of ltresample.losses or torch.nn.CrossEntropyLoss; two classes are two outputs."
+        )
+
+
+def _shown(row: Tensor) -> str:
+    shown = ", ".join(f"{value:.3g}" for value in row[:4].tolist())
+    return f"[{shown}{', ...' if len(row) > 4 else ''}]"
+
+
+def check_head(
+    criterion: nn.Module,
+    module: nn.Module,
+    rows: Tensor,
+    ask: Callable[[Tensor], Tensor] | None = None,
+) -> str | None:
     """Refuse a criterion that needs cosines on a network that does not give them.
 
     Parameters
@@ -127,6 +235,8 @@ def check_head(criterion: nn.Module, module: nn.Module, rows: Tensor) -> str | N
         As they are trained; `module` in evaluation mode.
     rows : Tensor of shape (m, ...)
         A few rows to try.
+    ask : callable or None, default=None
+        Gives the logits of rows; None: `module` does.
 
     Returns
     -------
@@ -140,8 +250,8 @@ def check_head(criterion: nn.Module, module: nn.Module, rows: Tensor) -> str | N
     """
     heads = [part for part in module.modules() if isinstance(part, CosineHead) and part.scale == 1]
     name = type(criterion).__name__
-    if getattr(criterion, "needs_cosine_head", False):
-        if not heads and not _are_cosines(module, rows):
+    if needs_of(criterion).cosine_head:
+        if not heads and not _are_cosines(module if ask is None else ask, rows):
             raise ValueError(
                 f"{name} takes cosines in [-1, 1] and scales them itself. Got a "
                 f"{type(module).__name__} whose logits are no cosines. Build the module with "
@@ -156,6 +266,6 @@ def check_head(criterion: nn.Module, module: nn.Module, rows: Tensor) -> str | N
 
 
 @torch.no_grad()
-def _are_cosines(module: nn.Module, rows: Tensor) -> bool:
+def _are_cosines(ask: Callable[[Tensor], Tensor], rows: Tensor) -> bool:
     """Try rows as they are and a thousand times as long: cosines stay in [-1, 1]."""
-    return all(float(module(scale * rows).abs().max()) <= 1.001 for scale in (1, 1000))
+    return all(float(ask(scale * rows).abs().max()) <= 1.001 for scale in (1, 1000))

@@ -13,25 +13,24 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ltresample._random import Seed
-from ltresample._torch import evaluating, unwrapped
+from ltresample._torch import unwrapped
 from ltresample.class_counts import class_weights
 from ltresample.exceptions import LongTailWarning
-from ltresample.models import CosineHead
 from ltresample.rows import pool_of
-from ltresample.training._architecture import has_units, set_units
 from ltresample.training._aux_rows import open_aux_rows
-from ltresample.training._criterion import assign_class_weight, check_head
+from ltresample.training._criterion import LossWeights, assign_class_weight, needs_of
 from ltresample.training._data import RowDataset
-from ltresample.training._device import scaler_of
+from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
 from ltresample.training._index_samplers import ClassIndexSampler, IndexBatches
-from ltresample.training._schedules import (
-    epoch_of,
-    learning_rate_factor,
-    set_learning_rate_factor,
-)
+from ltresample.training._look import look_at
+from ltresample.training._network import has_units, set_units
+from ltresample.training._schedules import epoch_of, set_learning_rate_factor
+from ltresample.training._step import scaler_of
 from ltresample.training._synthesis import StepSynthesis
 
-__all__ = ["Run", "begin_run", "check_starts", "watch_head"]
+__all__ = ["Run", "begin_run", "check_starts"]
+
+N_OVERFLOWS = 10  # of losses in half precision in one epoch, at which training ends
 
 
 @dataclass
@@ -39,11 +38,14 @@ class Run:
     """State of one fit; gone when it ends."""
 
     seed: Seed
-    counts: np.ndarray  # (K,)
+    settings: EpochSettings
+    counts: np.ndarray  # (K,) rows of this training split
+    total_counts: np.ndarray  # (K,) with those of earlier calls of partial_fit
     batches: IndexBatches
-    start: int  # first epoch of synthesis
-    rebalance_start: int
+    weights: LossWeights
+    output_kind: str
     synthesis: StepSynthesis | None = None
+    plan: EpochPlan | None = None  # of the epoch
     epoch: int = 0
     step: int = 0  # of the epoch
     loader: DataLoader | None = None
@@ -51,21 +53,20 @@ class Run:
     scaler: torch.amp.GradScaler | None = None  # of losses in half precision
     watch: Any = None  # ends the watch over the last layer's input
     listening: dict[str, list[Callback]] = field(default_factory=dict)
+    n_overflows: int = 0  # steps in half precision whose loss was no number
+    n_requested: int = 0  # synthetic rows in the run so far
+    n_accepted: int = 0
+    warned: bool = False  # of low acceptance
 
     @property
     def synthesizing(self) -> bool:
         """Whether batches of this epoch are rewritten."""
-        return self.synthesis is not None and self.epoch >= self.start
+        return self.synthesis is not None and self.plan.synthesizes
 
     def listeners(self, callbacks: list[tuple[str, Callback]], event: str) -> list[Callback]:
         """Return the callbacks that do something at an event: it comes several times in each step."""
         if event not in self.listening:
-            nothing = getattr(Callback, event)
-            self.listening[event] = [
-                callback
-                for _, callback in callbacks
-                if getattr(type(callback), event, None) is not nothing
-            ]
+            self.listening[event] = [c for _, c in callbacks if _listens(c, event)]
         return self.listening[event]
 
     def step_seed(self) -> Seed:
@@ -73,52 +74,52 @@ class Run:
         self.step += 1
         return self.seed.child("step", self.epoch, self.step)
 
+    def overflows(self) -> bool:
+        """Count a step in half precision that is left out; tell whether another one may follow."""
+        self.n_overflows += 1
+        return self.n_overflows < N_OVERFLOWS
+
     def begin_epoch(self, net: Any, epoch: int) -> None:
         """Set stream, batch size, class weights and learning rate of an epoch."""
-        self.epoch, self.step = epoch, 0
+        self.epoch, self.step, self.n_overflows = epoch, 0, 0
+        self.listening.clear()
+        self.plan = plan = epoch_plan(self.settings, self.counts, epoch)
         stream = self.batches.sampler
         stream.set_epoch(epoch)
-        stream.set_class_weight(self._stream_weight(net))
-        if net.batch_size_after_start is not None and epoch >= self.start:
-            self.batches.batch_size = net.batch_size_after_start
+        stream.set_class_weight(plan.stream_weight)
+        self.batches.batch_size = plan.batch_size
         if self.loader is not None:
             self.loader.generator = self.seed.child("workers", epoch).torch()
-        if net.rebalance == "reweight" and epoch >= self.rebalance_start:
-            weight = class_weights(self.counts, net.weighting, beta=net.beta)
-            assign_class_weight(unwrapped(net.criterion_), weight)
+        total = epoch_plan(self.settings, self.total_counts, epoch)
+        self.weights.set(total.loss_weight)
         if hasattr(net.criterion_, "active"):
-            net.criterion_.active = epoch >= self.rebalance_start
+            net.criterion_.active = plan.active
         if net.warmup or net.lr_decay:
-            factor = learning_rate_factor(
-                epoch, warmup=net.warmup, decay=net.lr_decay, max_epochs=net.max_epochs
-            )
-            set_learning_rate_factor(net.optimizer_, factor)
-
-    def _stream_weight(self, net: Any) -> np.ndarray | None:
-        """Return the weight of a row of each class in the index stream; None: each row once."""
-        if self.synthesizing and self.synthesis.balanced:
-            return class_weights(self.counts)
-        if net.rebalance == "resample" and self.epoch >= self.rebalance_start:
-            return class_weights(self.counts, net.weighting, beta=net.beta)
-        return None
+            set_learning_rate_factor(net.optimizer_, plan.rate)
 
 
-def begin_run(net: Any, train: RowDataset, X_aux: Any = None) -> Run:
-    """Look at the training split, tell the criterion, and prepare the resampler.
+def _listens(callback: Callback, event: str) -> bool:
+    """Tell whether a callback has a method of its own for an event, on its class or set on itself."""
+    if event in vars(callback):
+        return True
+    return getattr(type(callback), event, None) is not getattr(Callback, event)
+
+
+def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any]) -> Run:
+    """Look at training split and network, tell the criterion, and prepare the resampler.
 
     Raises
     ------
     ValueError
-        If a class that is needed has no row, the criterion does not fit the head, or the resampler
-        cannot work with these data.
+        If a class that is needed has no row, network and criterion do not fit, no batch is left, or
+        the resampler cannot work with these data.
     """
     counts = np.bincount(train.target.numpy(), minlength=len(net.classes_))
     _check_classes(net, counts)
+    sizes = _batch_sizes(net, len(train))
+    total_counts = net._count(train, counts)
     criterion, module = unwrapped(net.criterion_), unwrapped(net.module_)
-    if hasattr(criterion, "set_class_counts") and counts.all():
-        criterion.set_class_counts(counts)
-    if net.class_weight is not None:
-        assign_class_weight(criterion, _class_weight(net.class_weight, net.classes_, counts))
+    _set_own_weights(net, criterion, total_counts)
     pool = None
     own_units = net.module is None and has_units(module) and not len(net.history)
     rows = train.rows.on(_device_of(module))
@@ -128,18 +129,72 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any = None) -> Run:
         pool = pool_of(rows, train.target, counts, aux=aux, weight=train.weight)
     if own_units:
         set_units(module, pool.space)
-    _check_head(criterion, module, rows)
+    kind = look_at(net, rows, fit_params)
     sampler = ClassIndexSampler(train.target, random_state=net.seed_.child("index").integer())
     train.annotated = net.resampler is not None or train.weight is not None
+    synthesis = None if net.resampler is None else _synthesis(net, pool, train)
+    settings = EpochSettings(
+        max_epochs=net.max_epochs,
+        start=net.start,
+        balanced=synthesis is not None and synthesis.balanced,
+        rebalance=net.rebalance,
+        rebalance_start=net.rebalance_start,
+        weighting=net.weighting,
+        beta=net.beta,
+        warmup=net.warmup,
+        lr_decay=net.lr_decay,
+        **sizes,
+    )
     return Run(
         seed=net.seed_,
+        settings=settings,
         counts=counts,
-        batches=IndexBatches(sampler, _batch_size(net, train)),
-        start=epoch_of(net.start, net.max_epochs),
-        rebalance_start=epoch_of(net.rebalance_start, net.max_epochs),
-        synthesis=None if net.resampler is None else _synthesis(net, pool, train),
+        total_counts=total_counts,
+        batches=IndexBatches(sampler, settings.batch_size),
+        weights=LossWeights(criterion, _like(module)),
+        output_kind=kind,
+        synthesis=synthesis,
         scaler=scaler_of(net),
     )
+
+
+def _set_own_weights(net: Any, criterion: nn.Module, counts: np.ndarray) -> None:
+    """Give the criterion the class weights that its settings say, whatever an earlier run left there."""
+    like = _like(unwrapped(net.module_))
+    if "weight" in getattr(criterion, "_buffers", {}):
+        assign_class_weight(criterion, net._criterion_weight, like)
+    if hasattr(criterion, "set_class_counts") and counts.all():
+        criterion.set_class_counts(counts)
+    if net.class_weight is not None:
+        assign_class_weight(criterion, _class_weight(net.class_weight, net.classes_, counts), like)
+
+
+def _like(module: nn.Module) -> Tensor:
+    """Return a parameter: type and place of what goes with it."""
+    floats = (p.detach() for p in module.parameters() if p.is_floating_point())
+    return next(floats, torch.empty(0))
+
+
+def _batch_sizes(net: Any, n_rows: int) -> dict[str, int | None]:
+    """Return rows in a batch, at first and from `start` on.
+
+    Raises
+    ------
+    ValueError
+        If only batches that are full count, and none is.
+    """
+    loader = net.get_params_for("iterator_train")
+    size = loader.get("batch_size", net.batch_size)
+    size = n_rows if size == -1 else size
+    sizes = {"batch_size": size, "batch_size_after_start": net.batch_size_after_start}
+    for name, number in sizes.items():
+        if loader.get("drop_last", False) and number is not None and number > n_rows:
+            raise ValueError(
+                "drop_last leaves out batches that are not full, and there would be no other. Got "
+                f"{name}={number} for {n_rows} training rows. Pass a smaller one, or leave "
+                "iterator_train__drop_last out."
+            )
+    return sizes
 
 
 def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
@@ -152,11 +207,6 @@ def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
         precision=net.synthesis_precision,
         raw=train.rows.raw,
     )
-
-
-def _batch_size(net: Any, train: RowDataset) -> int:
-    size = net.get_params_for("iterator_train").get("batch_size", net.batch_size)
-    return len(train) if size == -1 else size
 
 
 def _device_of(module: nn.Module) -> torch.device:
@@ -172,7 +222,7 @@ def _check_classes(net: Any, counts: np.ndarray) -> None:
     needed = (
         net.resampler is not None or net.rebalance is not None or net.class_weight == "balanced"
     )
-    if needed or getattr(net.criterion_, "needs_class_counts", False):
+    if needed or needs_of(net.criterion_).class_counts:
         raise ValueError(
             f"{found} Rebalancing needs at least one of each. Pass a train_split that leaves one "
             "(a float does), or leave the class out of y."
@@ -207,21 +257,3 @@ def _class_weight(class_weight: Any, classes: np.ndarray, counts: np.ndarray) ->
             f"{classes.tolist()[:20]!r}."
         )
     return np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=np.float64)
-
-
-def _check_head(criterion: nn.Module, module: nn.Module, rows: Any) -> None:
-    few = rows.take(torch.linspace(0, len(rows) - 1, min(16, len(rows))).long())
-    with evaluating(module):
-        warning = check_head(criterion, module, few)
-    if warning is not None:
-        warnings.warn(warning, LongTailWarning, stacklevel=6)
-
-
-def watch_head(module: nn.Module, seen: list[Tensor]) -> Any:
-    """Note what enters the last layer at each forward pass; give the handle that ends it."""
-    layers = [m for m in unwrapped(module).modules() if isinstance(m, nn.Linear | CosineHead)]
-
-    def note(_: nn.Module, args: tuple[Any, ...]) -> None:
-        seen[:] = [args[0]]
-
-    return layers[-1].register_forward_pre_hook(note)

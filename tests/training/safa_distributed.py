@@ -12,7 +12,7 @@ from ltresample.losses import CrossEntropy
 from ltresample.models import SmallCNN
 from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.training import SAFA
-from ltresample.training._criterion import StepTarget, step_loss
+from ltresample.training._step import StepTarget, step_loss
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ltresample.models import MLP, CosineHead, ResNet32, ResNetCifar, SmallCNN
 from ltresample.rows import ArrayRows, space_of
-from ltresample.training._architecture import (
+from ltresample.training._network import (
     default_module,
     has_units,
     set_units,

@@ -20,7 +20,7 @@ from ltresample.models import MLP
 from ltresample.rows import ArrayRows
 from ltresample.training import DeferredRebalancingClassifier
 from ltresample.training._aux_rows import AugmentedRows
-from ltresample.training._criterion import StepTarget, step_loss
+from ltresample.training._step import StepTarget, step_loss
 
 COUNTS = np.array([60, 24, 10])
 

@@ -372,7 +372,7 @@ def test_with_any_criterion_and_rebalancing(digits, params):
 
 def test_the_loss_is_two_weighted_terms(pool):
     """lam l(f(x), y_b) + (1 - lam) l(f(x), y_f), each over its own sum of class weights."""
-    from ltresample.training._criterion import StepTarget, step_loss
+    from ltresample.training._step import StepTarget, step_loss
 
     online = begun(pool, OTMixSampler(class_affinity=AFFINITY, mix=CutMix(4.0), **ALWAYS))
     x, y, index = batch_of(pool)

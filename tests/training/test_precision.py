@@ -13,7 +13,7 @@ from ltresample import make_long_tailed
 from ltresample.losses import InfluenceBalancedLoss, LDAMLoss
 from ltresample.over_sampling import M2mSampler, OTMixSampler
 from ltresample.training import SAFA, DeferredRebalancingClassifier
-from ltresample.training._device import autocast_of, in_single, scaler_of
+from ltresample.training._step import autocast_of, in_single, scaler_of
 
 
 @pytest.fixture(scope="module")

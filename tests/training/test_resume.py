@@ -15,7 +15,7 @@ from skorch.exceptions import SkorchException
 from ltresample import M2mSampler
 from ltresample.losses import LDAMLoss
 from ltresample.models import MLP
-from ltresample.training import DeferredRebalancingClassifier, _net
+from ltresample.training import DeferredRebalancingClassifier, _parameters
 
 rng = np.random.default_rng(0)
 Y = np.repeat(np.arange(3), [60, 20, 8])
@@ -99,7 +99,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(kind, epoch, tmp_path, monkeypatch
     assert len(list(tmp_path.iterdir())) == (epoch > 0)
     resumed = net_of(tmp_path, callbacks=[Breaks(epoch, 1)], **PARAMS[kind])
     resumed.fit(X, Y)
-    monkeypatch.setattr(_net, "root_seed", lambda random_state: resumed.seed_)
+    monkeypatch.setattr(_parameters, "root_seed", lambda random_state: resumed.seed_)
     unbroken = net_of(callbacks=[Breaks(epoch, 1)], **PARAMS[kind]).fit(X, Y)
     assert same(resumed, unbroken)
     assert resumed.history[:, RECORDED] == unbroken.history[:, RECORDED]

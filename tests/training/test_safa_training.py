@@ -20,7 +20,7 @@ from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.synthesis import SafaSettings, augment_tail, draw_same_class_pairs
 from ltresample.training import SAFA, DeferredRebalancingClassifier
 from ltresample.training._companion import CompanionOptimizer
-from ltresample.training._criterion import StepTarget, step_loss
+from ltresample.training._step import StepTarget, step_loss
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,8 @@ from ltresample.losses import (
 )
 from ltresample.models import MLP
 from ltresample.synthesis import LossTerm
-from ltresample.training._criterion import (
-    StepTarget,
-    assign_class_weight,
-    check_head,
-    logit_scale,
-    step_loss,
-)
+from ltresample.training._criterion import assign_class_weight, check_head, logit_scale
+from ltresample.training._step import StepTarget, step_loss
 
 generator = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(6, 3, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The network: built from the shape of the data where none is given, told the shape where it asks."""
+"""The network: built from the shape of the data where none is given, and what its outputs are."""
 
 from __future__ import annotations
 
@@ -6,15 +6,50 @@ import inspect
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ltresample.guides import Standardize
 from ltresample.models import MLP, ResNet32, SmallCNN
 from ltresample.rows import Space
 
-__all__ = ["default_module", "set_units", "shape_arguments"]
+__all__ = [
+    "LOGITS",
+    "LOG_PROBABILITIES",
+    "PROBABILITIES",
+    "default_module",
+    "first_of",
+    "has_units",
+    "kind_of",
+    "set_units",
+    "shape_arguments",
+]
 
 LARGE_IMAGE = 24  # pixels, from which on a residual network is built
+LOGITS, PROBABILITIES, LOG_PROBABILITIES = "logits", "probabilities", "log-probabilities"
+
+
+def first_of(output: Any) -> Any:
+    """Return the outputs that count: of several in a tuple the first, as in skorch."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def kind_of(outputs: Tensor) -> str:
+    """Tell logits, probabilities and log-probabilities apart by some rows (m, K) of them.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[0.0, 1.0, 3.0]])
+    >>> [kind_of(part) for part in (x, x.softmax(1), x.log_softmax(1))]
+    ['logits', 'probabilities', 'log-probabilities']
+    """
+    outputs = outputs.double()
+    if bool((outputs >= 0).all()) and _sums_to_one(outputs):
+        return PROBABILITIES
+    return LOG_PROBABILITIES if _sums_to_one(outputs.exp()) else LOGITS
+
+
+def _sums_to_one(p: Tensor) -> bool:
+    return bool(((p.sum(-1) - 1).abs() < 1e-2).all())  # of half precision, too
 
 
 def default_module(row_shape: tuple[int, ...], n_classes: int, **settings: Any) -> nn.Module:
@@ -74,17 +109,23 @@ def has_units(module: nn.Module) -> bool:
     return any(isinstance(part, Standardize) for part in module.modules())
 
 
-def shape_arguments(build: Any, row_shape: tuple[int, ...], n_classes: int) -> dict[str, int]:
-    """Return those of n_classes, n_features and n_channels that a module's constructor asks for.
+def shape_arguments(
+    build: Any, row_shape: tuple[int, ...] | None, n_classes: int | None
+) -> dict[str, int]:
+    """Return those of n_classes, n_features and n_channels that a constructor asks for, as far as known.
 
     Examples
     --------
     >>> shape_arguments(MLP, (20,), 3)
     {'n_classes': 3, 'n_features': 20}
+    >>> shape_arguments(MLP, None, 3)
+    {'n_classes': 3}
     """
-    known = {"n_classes": n_classes, "n_features": torch.Size(row_shape).numel()}
-    if len(row_shape) in (2, 3):
-        known["n_channels"] = row_shape[0] if len(row_shape) == 3 else 1
+    known = {} if n_classes is None else {"n_classes": n_classes}
+    if row_shape is not None:
+        known["n_features"] = torch.Size(row_shape).numel()
+        if len(row_shape) in (2, 3):
+            known["n_channels"] = row_shape[0] if len(row_shape) == 3 else 1
     asked = _parameter_names(build)
     return {name: number for name, number in known.items() if name in asked}
 

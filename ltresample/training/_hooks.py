@@ -1,4 +1,4 @@
-"""What the classifier writes down of each epoch, and what it shows."""
+"""Callbacks that are always there: what is written down of each epoch, and what is shown."""
 
 from __future__ import annotations
 

@@ -1,0 +1,134 @@
+"""One look at the network before training: what it gives for a few rows, and who can use that."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltresample._torch import evaluating, unwrapped
+from ltresample.exceptions import LongTailWarning
+from ltresample.models import CosineHead
+from ltresample.training._criterion import check_head, check_outputs_fit
+from ltresample.training._network import PROBABILITIES, first_of, kind_of
+
+__all__ = ["look_at", "watch_head"]
+
+N_ROWS = 16
+
+
+def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
+    """Pass a few training rows and refuse what training could not use, or would use wrongly.
+
+    Parameters
+    ----------
+    net : DeferredRebalancingClassifier
+        With network and criterion, as they are about to be trained.
+    rows : Rows
+        Of the training split, where the network is.
+    fit_params : dict
+        Passed to the network.
+
+    Returns
+    -------
+    str
+        What the outputs are: logits, probabilities or log-probabilities.
+
+    Raises
+    ------
+    ValueError
+        If outputs are no finite floating-point tensor (m, K), or criterion or resampler cannot take
+        them.
+    """
+    criterion, module = unwrapped(net.criterion_), unwrapped(net.module_)
+    name, n_classes = type(module).__name__, len(net.classes_)
+    m = N_ROWS + (n_classes == N_ROWS)  # losses that broadcast (m, K) against (m,) show it
+    few = rows.take(torch.linspace(0, len(rows) - 1, m).long())
+
+    def ask(x: Tensor) -> Any:
+        return first_of(module(x, **fit_params))
+
+    with torch.no_grad(), evaluating(module):
+        output = module(few, **fit_params)
+        logits = _checked(output, name, (m, n_classes))
+        kind = kind_of(logits)
+        if net.resampler is not None and not getattr(net.resampler, "inside_f", False):
+            _check_for_synthesis(output, kind, name)
+        check_outputs_fit(criterion, kind, logits, name)
+        warning = check_head(criterion, module, few, ask)
+    if warning is not None:
+        warnings.warn(warning, LongTailWarning, stacklevel=6)
+    return kind
+
+
+def _checked(output: Any, name: str, shape: tuple[int, int]) -> Tensor:
+    """Return the logits in a network's output.
+
+    Raises
+    ------
+    ValueError
+        If they are none.
+    """
+    logits, n_classes = first_of(output), shape[1]
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        got = logits.dtype if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise ValueError(
+            "The network must give a floating-point tensor of logits, or a tuple that begins with one. "
+            f"Got {got} from {name}. Wrap it in a module whose forward returns the logits."
+        )
+    if logits.dim() != 2 or len(logits) != shape[0]:
+        raise ValueError(
+            f"The network must give a row of {n_classes} logits for each row, one for each class. Got "
+            f"shape {tuple(logits.shape)} for {shape[0]} rows from {name}. Two classes are two outputs."
+        )
+    if logits.shape[1] != n_classes:
+        few = logits.shape[1] < n_classes
+        raise ValueError(
+            f"The network has too {'few' if few else 'many'} outputs. Got {logits.shape[1]} from {name} "
+            f"for {n_classes} classes. Give its last layer {n_classes} outputs"
+            f"{'' if few else ', or name all classes in classes='}."
+        )
+    finite = logits.isfinite().all(1)
+    if not bool(finite.all()):
+        raise ValueError(
+            "The network's outputs must be finite. Got NaN or infinity in "
+            f"{int((~finite).sum())} of {len(logits)} rows from {name}, before training. Look at its "
+            "starting weights, and scale X: very large values overflow."
+        )
+    return logits
+
+
+def _check_for_synthesis(output: Any, kind: str, name: str) -> None:
+    if isinstance(output, tuple):
+        raise ValueError(
+            "A resampler asks the network for logits and needs them alone. Got a tuple of "
+            f"{len(output)} from {name}. Wrap it in a module whose forward returns the first."
+        )
+    if kind == PROBABILITIES:
+        raise ValueError(
+            f"A resampler asks the network for logits. Got a {name} whose outputs are probabilities. "
+            "Leave out the softmax at the end, and pass criterion=ltresample.losses.CrossEntropy."
+        )
+
+
+def watch_head(module: nn.Module, seen: list[Tensor]) -> Any:
+    """Note what enters the last layer at each forward pass; return the handle that ends it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    """
+    layers = [m for m in unwrapped(module).modules() if isinstance(m, nn.Linear | CosineHead)]
+    if not layers:
+        raise ValueError(
+            "A criterion that needs features takes the input of the last nn.Linear or CosineHead. Got "
+            f"a {type(unwrapped(module)).__name__} without one. End the network in a linear layer."
+        )
+
+    def note(_: nn.Module, args: tuple[Any, ...]) -> None:
+        seen[:] = [args[0]]
+
+    return layers[-1].register_forward_pre_hook(note)
