@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from imblearn.utils import check_sampling_strategy, check_target_type
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import validate_data
 
@@ -21,10 +23,12 @@ except ImportError:
 
 __all__ = [
     "CallbackSupportMixin",
+    "check_method_params",
     "check_sample_weight",
     "check_sampling_strategy",
     "check_target_type",
     "fit_context",
+    "safe_indexing",
     "validate_data",
     "with_callbacks",
 ]

@@ -31,7 +31,8 @@ LAYER = {
     "over_sampling": 5,
     "training": 5,
     "plotting": 5,
-    "prior_correction": 1,
+    "decisions": 1,
+    "prior_correction": 2,
 }
 # layer 0 has an order of its own: who may use whom
 WITHIN_LAYER_0 = {
