@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import indexable
@@ -28,6 +29,7 @@ from ltresample.decisions._base import ClassifierAround, read_labels
 from ltresample.decisions._priors import shown
 from ltresample.decisions._search import (
     CONFUSION_METRICS,
+    NEEDED,
     Confusion,
     Guard,
     Objective,
@@ -63,8 +65,8 @@ class TunedOffsetsClassifierCV(ClassifierAround):
         and fitted. None stands for ``LogisticRegression()``.
     scoring : str or callable, default="balanced_accuracy"
         A scorer of scikit-learn that looks at predicted labels; larger is better. Wrap a metric as
-        ``make_scorer(metric)``. "balanced_accuracy", "accuracy" and "f1_macro" are fast; for others
-        the metric is called up to 200 times per class and round.
+        ``make_scorer(metric)``. "balanced_accuracy", "accuracy", "f1_macro", "f1_weighted" and
+        "recall_macro" are fast; for others the metric is called 40 times per class and round.
     cv : int, splitter, iterable of splits, "prefit" or None, default=None
         None: five stratified folds, fewer if a class has fewer samples. More folds give the
         classifiers of the folds more data and take longer. Splits need not cover all samples.
@@ -241,14 +243,16 @@ class TunedOffsetsClassifierCV(ClassifierAround):
         if isinstance(self.scoring, str) and self.scoring in CONFUSION_METRICS:
             metric = CONFUSION_METRICS[self.scoring]
             objective = Confusion(metric, index, len(self.classes_), weight)
-            guard = Guard(parts, objective.of_rows)
+            guard = Guard(parts, objective.of_rows, NEEDED.get(self.scoring, (1.0, 1.0)))
         else:
 
             def score(decisions: np.ndarray, part: np.ndarray) -> float:
                 at = rows[part]
                 params = check_method_params(X, params=to_score, indices=at)
-                answers = _Answers(self.classes_[decisions[part]])
-                return float(scorer(answers, safe_indexing(X, at), labels[at], **params))
+                answers = _Answers(self.classes_[decisions[part]], self.classes_)
+                with warnings.catch_warnings():  # some decisions leave a class without predictions
+                    warnings.simplefilter("ignore", UndefinedMetricWarning)
+                    return float(scorer(answers, safe_indexing(X, at), labels[at], **params))
 
             everything = np.arange(len(rows))
             objective = PerDecision(lambda decisions: score(decisions, everything))
@@ -295,12 +299,9 @@ class TunedOffsetsClassifierCV(ClassifierAround):
 class _Answers(ClassifierMixin, BaseEstimator):
     """A classifier whose predictions are known, for scorers."""
 
-    def __init__(self, labels: np.ndarray):
+    def __init__(self, labels: np.ndarray, classes_: np.ndarray):
         self.labels = labels
-
-    @property
-    def classes_(self) -> np.ndarray:
-        return np.unique(self.labels)
+        self.classes_ = classes_
 
     def predict(self, X: Any) -> np.ndarray:
         return self.labels
@@ -323,7 +324,7 @@ def _probe(scorer: Any, scoring: Any, X: Any, labels: np.ndarray, to_score: dict
     """Score the true labels: what is wrong with a metric shows before anything is fitted."""
     name = repr(scoring)
     try:
-        value = scorer(_Answers(labels), X, labels, **to_score)
+        value = scorer(_Answers(labels, np.unique(labels)), X, labels, **to_score)
     except AttributeError as err:
         raise ValueError(
             f"scoring must look at predicted labels, which is what offsets change. Got {name}, which "

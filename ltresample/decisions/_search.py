@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "CONFUSION_METRICS",
     "Confusion",
+    "NEEDED",
     "Guard",
     "Offsets",
     "PerDecision",
@@ -19,7 +20,6 @@ __all__ = [
     "tune_offsets",
 ]
 
-_MOST_CUTS = 200  # places of an offset that are tried at once, per class
 _MOST_SWEEPS = 20
 _EQUAL = 1e-12  # a gain that is no more than rounding
 
@@ -40,6 +40,8 @@ class Offsets(NamedTuple):
 class Objective(Protocol):
     """What is maximised: a score of decisions (n,), which are class indices."""
 
+    most_cuts: int  # places of an offset that are tried, per class and round
+
     def of(self, decisions: np.ndarray) -> float:
         """Return the score of decisions (n,)."""
 
@@ -57,6 +59,8 @@ class Guard(NamedTuple):
     """Positions of the rows of each part."""
     score: Callable[[np.ndarray, np.ndarray], float]
     """From decisions (n,) and positions of rows to the score of these rows."""
+    needed: tuple[float, float] = (1.0, 1.0)
+    """Standard errors by which the prior correction and tuned offsets must be ahead."""
 
     def standard_error(self, first: np.ndarray, second: np.ndarray) -> float:
         """Return the jackknife's standard error of the difference of two scores."""
@@ -68,6 +72,8 @@ class Guard(NamedTuple):
 
 class PerDecision:
     """An objective that calls a function for each set of decisions."""
+
+    most_cuts = 40
 
     def __init__(self, score: Callable[[np.ndarray], float]):
         self.of = score
@@ -95,6 +101,8 @@ class Confusion:
     weight : ndarray of shape (n,) or None
         Weights of the rows.
     """
+
+    most_cuts = 200
 
     def __init__(self, metric: Callable, y: np.ndarray, n_classes: int, weight=None):
         self.metric, self.y, self.n_classes = metric, y, n_classes
@@ -147,11 +155,30 @@ def _f1_macro(matrices: np.ndarray) -> np.ndarray:
     return np.nanmean(f1, axis=1)
 
 
+def _f1_weighted(matrices: np.ndarray) -> np.ndarray:
+    """F1 of each class, weighted by its rows."""
+    totals = matrices.sum(axis=2)
+    both = matrices.sum(axis=1) + totals
+    twice = 2 * np.diagonal(matrices, axis1=1, axis2=2)
+    f1 = np.divide(twice, both, out=np.zeros_like(both), where=both > 0)
+    return (f1 * totals).sum(axis=1) / totals.sum(axis=1)
+
+
 # scikit-learn's names of scorers that follow from the confusion matrix
 CONFUSION_METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1_macro": _f1_macro,
+    "f1_weighted": _f1_weighted,
+    "recall_macro": _balanced_accuracy,
+}
+
+# With exact probabilities no offsets are best for accuracy, and the prior correction is for balanced
+# accuracy: what was tuned must be ahead of these with more certainty.
+NEEDED = {
+    "accuracy": (1.0, 2.0),
+    "balanced_accuracy": (0.0, 2.0),
+    "recall_macro": (0.0, 2.0),
 }
 
 
@@ -164,14 +191,16 @@ def tune_offsets(
 
     Coordinate ascent: class by class the offset is moved to where the metric is largest while the
     others stand still, until a whole round brings nothing. What decides are the places between two
-    rows of the class in question; all of them are tried, of a class with more than 200 rows every
-    few. Of equally good places the one nearest to the present offset is taken. Two ways are gone:
-    from offsets of 0 and from minus the logarithm of the class shares (the prior correction).
+    rows of the class in question; up to 200 of them are tried (40 for a function), evenly by rank.
+    Of equally good places the one nearest to the present offset is taken. The ascent starts from
+    offsets of 0 or from minus the logarithm of the class shares (the prior correction), whichever
+    is better.
 
     What was tuned on some rows looks better there than it is. So offsets of 0 are kept unless the
     prior correction is ahead by more than the standard error of the difference, and what that
-    gives is kept unless the tuned offsets are. The standard error is that of the jackknife over
-    five parts of the rows. Nothing is random.
+    gives is kept unless the tuned offsets are. (For "balanced_accuracy" the prior correction need
+    only be ahead, and tuned offsets by two standard errors; for "accuracy" likewise those of 0.) The
+    standard error is that of the jackknife over five parts of the rows. Nothing is random.
 
     Parameters
     ----------
@@ -180,8 +209,8 @@ def tune_offsets(
     y : array-like of shape (n_samples,)
         Class indices from 0 to n_classes - 1: the columns of `scores`.
     metric : str or callable, default="balanced_accuracy"
-        "balanced_accuracy", "accuracy", "f1_macro", or ``metric(y, decisions)`` on class indices,
-        larger is better.
+        "balanced_accuracy", "accuracy", "f1_macro", "f1_weighted", "recall_macro", or
+        ``metric(y, decisions)`` on class indices, larger is better.
 
     Returns
     -------
@@ -232,7 +261,8 @@ def tune_offsets(
                 f"metric must be one of {sorted(CONFUSION_METRICS)} or a function. Got {metric!r}."
             )
         confusion = Confusion(CONFUSION_METRICS[metric], y, n_classes)
-        return ascend(scores, y, confusion, guard=Guard(parts, confusion.of_rows))
+        needed = NEEDED.get(metric, (1.0, 1.0))
+        return ascend(scores, y, confusion, guard=Guard(parts, confusion.of_rows, needed))
     per_decision = PerDecision(lambda decisions: float(metric(y, decisions)))
     guard = Guard(parts, lambda decisions, rows: float(metric(y[rows], decisions[rows])))
     return ascend(scores, y, per_decision, guard=guard)
@@ -246,20 +276,19 @@ def ascend(
     guard: Guard,
     weight: np.ndarray | None = None,
 ) -> Offsets:
-    """Return no offsets, the prior correction, or where the better way from these two ends.
+    """Return no offsets, the prior correction, or where the ascent from the better of them ends.
 
-    What comes later in this list must be ahead by more than the standard error.
+    What comes later in this list must be ahead by as many standard errors as the guard says.
     """
     shares = np.bincount(y, weights=weight, minlength=scores.shape[1])
-    zero = np.zeros(scores.shape[1])
-    prior = -np.log(np.where(shares > 0, shares, shares.max()))
-    ways = [_climb(scores, y, objective, start) for start in (zero, prior)]
-    end = ways[1] if ways[1].score > ways[0].score + _EQUAL else ways[0]
-    taken = initial = _at(scores, objective, zero)
-    for other in (_at(scores, objective, prior), end):
+    taken = initial = _at(scores, objective, np.zeros(scores.shape[1]))
+    prior = _at(scores, objective, -np.log(np.where(shares > 0, shares, shares.max())))
+    start = prior if prior.score > initial.score + _EQUAL else initial
+    end = _climb(scores, y, objective, start.offsets)
+    for other, needed in zip((prior, end), guard.needed, strict=True):
         gain = other.score - taken.score
         pair = [(scores + way.offsets).argmax(axis=1) for way in (other, taken)]
-        if gain > _EQUAL and gain > guard.standard_error(*pair):
+        if gain > _EQUAL and gain > needed * guard.standard_error(*pair):
             taken = other
     offsets = taken.offsets - taken.offsets.mean()
     return Offsets(offsets, taken.score, initial.score, end.n_sweeps)
@@ -305,7 +334,7 @@ def _best_offset(
     needed = shifted.max(axis=1) - scores[:, k]  # the offset from which on a row is given to k
     order = np.argsort(needed, kind="stable")
     places = needed[order]
-    cuts = _cuts(places, y[order] == k)
+    cuts = _cuts(places, y[order] == k, objective.most_cuts)
     if not len(cuts):
         return offsets[k], score
     found = objective.along(k, order, rival, cuts)
@@ -317,11 +346,11 @@ def _best_offset(
     return float(nearest), float(top)
 
 
-def _cuts(places: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _cuts(places: np.ndarray, own: np.ndarray, most: int) -> np.ndarray:
     """Return how many of the sorted rows to give to the class: none, or up to one of its own."""
     ends = np.flatnonzero(own) + 1
-    if len(ends) > _MOST_CUTS:
-        ends = ends[np.linspace(0, len(ends) - 1, _MOST_CUTS).astype(int)]
+    if len(ends) > most:
+        ends = ends[np.linspace(0, len(ends) - 1, most).astype(int)]
     # equal rows go together: behind the last of them
     ends = np.searchsorted(places, places[ends - 1], side="right")
     return np.unique(np.concatenate([[0], ends]))
