@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklearn import get_config
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import AdaBoostClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_selection import RFE, RFECV
@@ -16,7 +17,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ltresample.exceptions import refuse_class
 
-__all__ = ["check_classifier", "offers", "weight_keyword"]
+__all__ = ["check_classifier", "offers", "requesting_weights", "weight_keyword"]
 
 
 def weight_keyword(classifier: Any) -> str | None:
@@ -108,6 +109,32 @@ def offers(classifier: Any, method: str) -> bool:
     if isinstance(classifier, Pipeline):
         return offers(classifier.steps[-1][1], method)
     return hasattr(classifier, method)
+
+
+def requesting_weights(classifier: Any) -> Any:
+    """Ask for sample weights on behalf of a clone, where metadata routing is switched on.
+
+    A meta-estimator that makes weights itself hands them to the classifier inside, which the user
+    need not have told to expect any.
+
+    Parameters
+    ----------
+    classifier : classifier
+        A clone. Of a ``Pipeline`` the last step is told, of a search the estimator inside.
+
+    Returns
+    -------
+    classifier
+        The same object.
+    """
+    if not get_config()["enable_metadata_routing"]:
+        return classifier
+    inner = classifier
+    while isinstance(inner, Pipeline | BaseSearchCV):
+        inner = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner.estimator
+    if has_fit_parameter(inner, "sample_weight") and hasattr(inner, "set_fit_request"):
+        inner.set_fit_request(sample_weight=True)
+    return classifier
 
 
 def check_classifier(classifier: Any, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,8 +14,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import fit_context
-from ltresample._estimators import check_classifier, offers, weight_keyword
+from ltresample._estimators import check_classifier, offers, requesting_weights, weight_keyword
 from ltresample.class_counts import PartialFill
+from ltresample.decisions import PriorCorrectedClassifier
+from ltresample.decisions._priors import check_prior, count_prior
 from ltresample.exceptions import refuse_class
 from ltresample.over_sampling._carried import carried_by, carrying
 from ltresample.over_sampling._data import labels_of
@@ -26,7 +29,6 @@ from ltresample.over_sampling._weighted_rows import (
     warn_of_lost_weights,
     weights_of_parents,
 )
-from ltresample.prior_correction import PriorCorrectedClassifier
 
 __all__ = ["ResampledClassifier"]
 
@@ -41,6 +43,10 @@ def _offers(name: str):
         return offers(inner, name) and not (self._corrects() and name == "decision_function")
 
     return test
+
+
+def _is_balanced(target_prior: Any) -> bool:
+    return isinstance(target_prior, str) and target_prior == "balanced"
 
 
 class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -82,6 +88,15 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Divide the classifier's probabilities by the class shares of the resampled training data,
         as `ltresample.prior_correction.PriorCorrectedClassifier` does. Needs ``predict_proba``.
         Changes nothing where the sampler balances the classes. "auto": with the recipe only.
+    target_prior : {"balanced", "training"}, dict or array-like of shape (n_classes,), \
+default="balanced"
+        Class shares at which corrected probabilities hold, and for which labels are predicted.
+        "balanced": all classes have the same share, which is best for balanced accuracy.
+        "training": the shares in the data that `fit` is given, before resampling and weighted by
+        `sample_weight`; probabilities are then those of the original population, and the most
+        probable class is predicted. A dict of label to share, or shares in the order of the sorted
+        labels: of another population. With another value than "balanced" there is a correction
+        also where `prior_correction` is "auto" and a sampler is given.
     random_state : int, RandomState or None, default=None
         Of the recipe's sampler. A sampler that is given has its own.
 
@@ -126,6 +141,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         "classifier": [HasMethods("fit"), None],
         "sampler": [HasMethods("fit_resample"), None],
         "prior_correction": ["boolean", StrOptions({"auto"})],
+        "target_prior": [StrOptions({"balanced", "training"}), Mapping, "array-like"],
         "random_state": ["random_state"],
     }
 
@@ -134,11 +150,18 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     __metadata_request__fit: ClassVar[dict] = {"sample_weight": None}
 
     def __init__(
-        self, classifier=None, sampler=None, *, prior_correction="auto", random_state=None
+        self,
+        classifier=None,
+        sampler=None,
+        *,
+        prior_correction="auto",
+        target_prior="balanced",
+        random_state=None,
     ):
         self.classifier = classifier
         self.sampler = sampler
         self.prior_correction = prior_correction
+        self.target_prior = target_prior
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -168,10 +191,10 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         TypeError
             If `classifier` is no classifier or `sampler` no sampler.
         """
-        model, keyword = self._model(), weight_keyword(self._inner())
-        given = fit_params.pop("sample_weight", None)
+        keyword, given = weight_keyword(self._inner()), fit_params.pop("sample_weight", None)
         if given is not None:
             X, y, given = positive(self._inner(), keyword, X, y, given)
+        model = self._model(y, given)
         self.sampler_ = self._sampler(weighted=keyword is not None)
         X_res, y_res = self.sampler_.fit_resample(X, y)[:2]
         labels = labels_of(y_res)
@@ -216,7 +239,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _corrects(self) -> bool:
         if self.prior_correction != "auto":
             return bool(self.prior_correction)
-        return self.sampler is None and offers(self._inner(), "predict_proba")
+        wanted = self.sampler is None or not _is_balanced(self.target_prior)
+        return wanted and offers(self._inner(), "predict_proba")
 
     def _sampler(self, *, weighted: bool) -> Any:
         if self.sampler is not None:
@@ -230,9 +254,16 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             random_state=self.random_state,
         )
 
-    def _model(self) -> Any:
+    def _model(self, y: Any, weight: np.ndarray | None) -> Any:
         classifier = clone(self._inner())
         if not self._corrects():
+            if not _is_balanced(self.target_prior):
+                raise ValueError(
+                    "target_prior needs a correction of probabilities. Got "
+                    f"target_prior={self.target_prior!r} with prior_correction="
+                    f"{self.prior_correction!r} and classifier={self.classifier!r}. Choose "
+                    "prior_correction=True and a classifier with predict_proba."
+                )
             return classifier
         if not offers(classifier, "predict_proba"):
             raise ValueError(
@@ -240,7 +271,15 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"predict_proba. Got classifier={self.classifier!r}. Choose another classifier, or "
                 "prior_correction=False."
             )
-        return PriorCorrectedClassifier(classifier)
+        labels = labels_of(y)
+        classes = np.unique(labels)
+        target = self.target_prior
+        if isinstance(target, str) and target == "training":
+            # of the data before resampling: the classifier inside sees other shares
+            target = count_prior(labels, classes, weight)
+        elif not _is_balanced(target):
+            target = check_prior(target, classes, "target_prior")
+        return PriorCorrectedClassifier(requesting_weights(classifier), target_prior=target)
 
     def predict(self, X):
         """Predict labels.
@@ -271,7 +310,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`; those of the resampled data, or with
-            `prior_correction` those where all classes are alike.
+            `prior_correction` those at the `target_prior`.
         """
         check_is_fitted(self)
         return self.classifier_.predict_proba(X)

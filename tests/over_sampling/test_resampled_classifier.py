@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
@@ -11,6 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -321,6 +323,60 @@ def test_prior_correction_needs_probabilities(data):
     tree = ResampledClassifier(LogisticRegression(), CMO, prior_correction=True)
     assert not hasattr(tree, "decision_function")
     assert hasattr(tree, "predict_proba")
+
+
+@pytest.mark.parametrize("sampler", [None, RandomOverSampler(random_state=0)])
+def test_probabilities_at_the_prior_that_is_named(sampler):
+    """Whatever the sampler did to the shares: "training" is calibrated for the population."""
+    X, y = make_classification(
+        n_samples=4000, n_informative=5, weights=[0.9], flip_y=0.05, random_state=0
+    )
+    half = slice(None, 2000), slice(2000, None)
+    model = ResampledClassifier(
+        LogisticRegression(), sampler, target_prior="training", random_state=0
+    )
+    proba = model.fit(X[half[0]], y[half[0]]).predict_proba(X[half[1]])
+    plain = LogisticRegression().fit(X[half[0]], y[half[0]]).predict_proba(X[half[1]])
+    assert log_loss(y[half[1]], proba) < log_loss(y[half[1]], plain) + 0.01
+    assert abs(proba[:, 1].mean() - y[half[1]].mean()) < 0.02
+    share = y[half[0]].mean()
+    same = clone(model).set_params(target_prior={0: 1 - share, 1: share})
+    np.testing.assert_allclose(same.fit(X[half[0]], y[half[0]]).predict_proba(X[half[1]]), proba)
+    balanced = clone(model).set_params(target_prior="balanced", prior_correction=True)
+    moved = balanced.fit(X[half[0]], y[half[0]]).predict_proba(X[half[1]]) * [1 - share, share]
+    np.testing.assert_allclose(moved / moved.sum(axis=1, keepdims=True), proba, rtol=1e-9)
+
+
+def test_the_prior_of_the_training_data_counts_weights(data):
+    X, y = data
+    weight = np.where(y == "a", 2.0, 0.5) * (np.arange(len(y)) % 5 > 0)
+    model = ResampledClassifier(target_prior="training", random_state=0)
+    model.fit(X, y, sample_weight=weight)
+    counted = [weight[y == k].sum() / weight.sum() for k in "abc"]
+    np.testing.assert_allclose(model.classifier_.target_prior_, counted)
+
+
+def test_bad_target_priors_are_refused_before_resampling(data):
+    X, y = data
+    for target in ([0.5, 0.5], [0.5, 0.4, 0.3], {"a": 1.0}, "equal"):
+        with pytest.raises(ValueError, match="target_prior"):
+            ResampledClassifier(sampler=Untouchable(), target_prior=target).fit(X, y)
+    with pytest.raises(ValueError, match="target_prior needs a correction of probabilities"):
+        ResampledClassifier(LinearSVC(), Untouchable(), target_prior="training").fit(X, y)
+
+
+class Untouchable(BaseEstimator):
+    def fit_resample(self, X, y):
+        raise AssertionError("resampled too early")
+
+
+@pytest.mark.parametrize("make", [LogisticRegression, lambda: make_pipeline(LogisticRegression())])
+def test_own_weights_arrive_with_metadata_routing_switched_on(data, make):
+    X, y = data
+    model = ResampledClassifier(make(), random_state=0).fit(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = ResampledClassifier(make(), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(routed.predict_proba(X), model.predict_proba(X))
 
 
 def test_the_recipe_is_what_it_says(data):
