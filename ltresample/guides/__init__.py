@@ -4,6 +4,7 @@ from ltresample.guides._classifier import Classifier
 from ltresample.guides._confusion import confusion_of_estimator, confusion_on_training_rows
 from ltresample.guides._convert import (
     as_classifier,
+    can_be_fitted,
     default_device,
     differentiable,
     fitted,
@@ -21,6 +22,12 @@ from ltresample.guides._fit import (
 )
 from ltresample.guides._folds import FoldGuides, confusion_of, deal_folds, fit_fold_guides
 from ltresample.guides._random_units import fit_output_layers, random_ensemble, random_hidden_units
+from ltresample.guides._score import (
+    GuideScore,
+    score_of_estimator,
+    score_of_recipe,
+    score_on_training_rows,
+)
 
 __all__ = [
     "Classifier",
@@ -28,9 +35,11 @@ __all__ = [
     "FeatureRows",
     "FoldGuides",
     "GuideRecipe",
+    "GuideScore",
     "Standardize",
     "as_classifier",
     "balanced_rows",
+    "can_be_fitted",
     "confusion_of",
     "confusion_of_estimator",
     "confusion_on_training_rows",
@@ -45,6 +54,9 @@ __all__ = [
     "is_fitted",
     "random_ensemble",
     "random_hidden_units",
+    "score_of_estimator",
+    "score_of_recipe",
+    "score_on_training_rows",
     "soft_confusion",
     "unscaled_cosine_factor",
 ]

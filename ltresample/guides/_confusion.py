@@ -17,7 +17,7 @@ from ltresample.guides._fit import balanced_rows, soft_confusion
 from ltresample.guides._folds import confusion_of, deal_folds
 from ltresample.rows import Pool
 
-__all__ = ["confusion_of_estimator", "confusion_on_training_rows"]
+__all__ = ["confusion_of_estimator", "confusion_on_training_rows", "proba_of_estimator"]
 
 _LEAST_CONFUSION = 0.01  # below it the cost between classes is the same for all pairs
 
@@ -32,7 +32,20 @@ def confusion_of_estimator(
     soft: bool,
     n_folds: int = 4,
 ) -> Tensor:
-    """Fit clones of an unfitted estimator out of fold, and give their confusion matrix (K, K)."""
+    """Return the confusion matrix (K, K) of clones of an unfitted estimator, out of fold."""
+    y = torch.from_numpy(np.searchsorted(classes, labels))
+    proba = proba_of_estimator(g, X, labels, classes, seed, n_folds=n_folds)
+    return confusion_of(torch.from_numpy(proba), y, soft=soft)
+
+
+def proba_of_estimator(
+    g: Any, X: Any, labels: np.ndarray, classes: np.ndarray, seed: Seed, *, n_folds: int = 4
+) -> np.ndarray:
+    """Return probabilities (n, K) of each row by a clone that was fitted without its fold.
+
+    One without ``predict_proba`` gives 1 to the class that it predicts; a class that a clone has
+    not seen has 0.
+    """
     y = torch.from_numpy(np.searchsorted(classes, labels))
     fold = deal_folds(y, len(classes), seed, n_folds=n_folds).numpy()
     proba = np.zeros((len(labels), len(classes)))
@@ -46,7 +59,7 @@ def confusion_of_estimator(
             proba[np.ix_(own, columns)] = member.predict_proba(X[own])
         else:
             proba[own, np.searchsorted(classes, member.predict(X[own]))] = 1
-    return confusion_of(torch.from_numpy(proba), y, soft=soft)
+    return proba
 
 
 def confusion_on_training_rows(g: Classifier, pool: Pool, seed: Seed) -> Tensor:

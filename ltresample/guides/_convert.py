@@ -18,7 +18,14 @@ from ltresample._torch import evaluating, pick_device
 from ltresample.guides._classifier import Classifier
 from ltresample.models import CosineHead, fold_batch_norm
 
-__all__ = ["as_classifier", "differentiable", "fitted", "is_fitted", "unscaled_cosine_factor"]
+__all__ = [
+    "as_classifier",
+    "can_be_fitted",
+    "differentiable",
+    "fitted",
+    "is_fitted",
+    "unscaled_cosine_factor",
+]
 
 _ALLOWED = (
     "Pass None, an nn.Module that gives logits, a skorch classifier, a linear classifier with "
@@ -62,6 +69,12 @@ def is_fitted(estimator: Any) -> bool:
     except NotFittedError:
         return False
     return True
+
+
+def can_be_fitted(g: Any) -> bool:
+    """Tell whether `g` is an estimator that is not fitted, which can be judged out of fold."""
+    known = isinstance(g, nn.Module | list | tuple) or hasattr(g, "module_")
+    return not known and hasattr(g, "fit") and not is_fitted(g)
 
 
 def as_classifier(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.guides._classifier import Classifier
 from ltresample.guides._random_units import random_ensemble
+from ltresample.guides._shared_features import convolution_guide, linear_guide
 from ltresample.models import MLPEnsemble, SmallCNN, initialize, uninitialized
 from ltresample.rows import Pool, Space
 
@@ -19,22 +21,25 @@ __all__ = [
     "GuideRecipe",
     "Standardize",
     "balanced_rows",
-    "draws_units",
+    "fit_closed_form",
     "fit_guide",
+    "in_closed_form",
+    "is_wide",
     "soft_confusion",
     "train_guide",
-    "with_random_units",
 ]
 
 
 WIDE = 256  # columns from which on random hidden units see too little of a row
 MOST_ROWS = 8192  # for random hidden units, whose values are all in memory
+MOST_IMAGES = 2048  # for random convolutions
+FEW_ROWS = 1024  # for a linear guide of wide rows, whose inner products are all in memory
 
 
 class GuideRecipe(NamedTuple):
     """How g is trained when nobody brings one."""
 
-    random_units: bool = False  # hidden units are drawn, output layers fitted at once; narrow rows
+    random_units: bool = False  # only output layers are fitted, and at once
     n_members: int = 8
     hidden: int = 64
     bagged: bool = True  # each member sees its own bootstrap of every class
@@ -57,6 +62,13 @@ class GuideRecipe(NamedTuple):
         return cls.plain()._replace(balanced_from=0.8)
 
 
+class ClosedForm(NamedTuple):
+    """A guide of which only the output layers are fitted."""
+
+    fit: Callable[..., nn.Module]  # (z, y, weight, n_classes, seed, recipe) -> network of z
+    most_rows: int  # of more, some are drawn
+
+
 class Standardize(nn.Module):
     """First layer of a network: rows in the units of a space."""
 
@@ -73,8 +85,9 @@ class Standardize(nn.Module):
 def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.Module:
     """Train a small network on the pool: an ensemble of MLPs for rows, a CNN for images.
 
-    With ``recipe.random_units`` only the output layers of the MLPs are fitted, which takes a
-    twentieth of the time; on wide rows, and on images, all is trained as ever.
+    With ``recipe.random_units`` only output layers are fitted, which takes a twentieth of the time
+    and less: on random hidden units, on random convolutions of images, on the leading directions of
+    wide rows. Only many rows that are wide and dense are trained on as ever.
 
     Parameters
     ----------
@@ -92,9 +105,8 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.M
     """
     recipe = _sized(recipe or GuideRecipe(), pool)
     weights = _bootstrap(pool, seed.child("bootstrap"), recipe)  # (M, n)
-    if draws_units(pool, recipe):
-        network = with_random_units(pool, weights, seed, hidden=recipe.hidden)
-        return _without_scaling(network).eval()
+    if form := in_closed_form(pool, recipe):
+        return _without_scaling(fit_closed_form(pool, weights, seed, recipe, form)).eval()
     with uninitialized():
         network = nn.Sequential(Standardize(pool.space), _architecture(pool, recipe))
     initialize(network, seed.child("init").torch())
@@ -103,28 +115,62 @@ def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.M
     return _without_scaling(network).eval()
 
 
-def draws_units(pool: Pool, recipe: GuideRecipe) -> bool:
-    """Tell whether hidden units are drawn: if asked for, and if rows are narrow vectors."""
-    return recipe.random_units and len(pool.x.row_shape) == 1 and pool.x.row_shape[0] <= WIDE
+def in_closed_form(pool: Pool, recipe: GuideRecipe) -> ClosedForm | None:
+    """Return what is fitted without gradient descent to such rows, None: all is trained.
+
+    Rows of few columns get random hidden units, images random convolutions, rows of many columns of
+    which there are few, or that are mostly zeros, linear classifiers.
+    """
+    dimension = len(pool.x.row_shape)
+    if not recipe.random_units or dimension > 3:
+        return None
+    if dimension > 1:
+        return ClosedForm(_on_images, MOST_IMAGES)
+    if not is_wide(pool):
+        return ClosedForm(_on_narrow_rows, MOST_ROWS)
+    if len(pool.y) <= FEW_ROWS or pool.space.keep_zeros:
+        return ClosedForm(_on_wide_rows, FEW_ROWS)
+    return None
 
 
-def with_random_units(pool: Pool, weights: Tensor, seed: Seed, *, hidden: int) -> nn.Sequential:
-    """Fit an ensemble with random hidden units to rows that have weights (M, n) beside their class's.
+def is_wide(pool: Pool) -> bool:
+    """Tell whether random hidden units see too little of a row."""
+    d = pool.x.row_shape[0]
+    return d > WIDE and int(pool.space.scale.expand(d).count_nonzero()) > WIDE
 
-    Classes count alike. Of more than `MOST_ROWS` rows some are drawn, classes alike.
+
+def fit_closed_form(
+    pool: Pool, weights: Tensor, seed: Seed, recipe: GuideRecipe, form: ClosedForm
+) -> nn.Sequential:
+    """Fit output layers to rows that have weights (M, n) beside their class's.
+
+    Classes count alike. Of more rows than the form takes some are drawn, classes alike.
     """
     n_classes = len(pool.class_counts)
     rows = torch.arange(len(pool.y), device=pool.y.device)
-    if len(rows) > MOST_ROWS:
-        most = max(64, MOST_ROWS // n_classes)
+    if len(rows) > form.most_rows:
+        most = max(64 if form.most_rows == MOST_ROWS else 8, form.most_rows // n_classes)
         rows = balanced_rows(pool, seed.child("rows"), n_per_class=most)
     y, own = pool.y[rows], weights[:, rows].to(pool.space.scale)
     own = own / torch.bincount(y, minlength=n_classes).clamp(min=1)[y]
     units = Standardize(pool.space)
     z = units(pool.x.take(rows))
-    return nn.Sequential(
-        units, random_ensemble(z, y, own, n_classes, seed.child("init"), hidden=hidden)
-    )
+    return nn.Sequential(units, form.fit(z, y, own, n_classes, seed.child("init"), recipe))
+
+
+def _on_narrow_rows(z, y, weight, n_classes: int, seed: Seed, recipe: GuideRecipe) -> nn.Module:
+    return random_ensemble(z, y, weight, n_classes, seed, hidden=recipe.hidden)
+
+
+def _on_wide_rows(z, y, weight, n_classes: int, seed: Seed, recipe: GuideRecipe) -> nn.Module:
+    return linear_guide(z, y, weight, n_classes)
+
+
+def _on_images(x, y, weight, n_classes: int, seed: Seed, recipe: GuideRecipe) -> nn.Module:
+    if x.dim() == 3:
+        channel = nn.Unflatten(1, (1, x.shape[1]))
+        return nn.Sequential(channel, convolution_guide(channel(x), y, weight, n_classes, seed))
+    return convolution_guide(x, y, weight, n_classes, seed)
 
 
 @torch.no_grad()
@@ -139,7 +185,7 @@ def _without_scaling(network: nn.Sequential) -> nn.Module:
 
 def _sized(recipe: GuideRecipe, pool: Pool) -> GuideRecipe:
     """Halve members and units of an ensemble on wide rows: the first layer is all of the cost."""
-    if not recipe.bagged or pool.x.row_shape[0] <= WIDE:
+    if not recipe.bagged or len(pool.x.row_shape) > 1 or not is_wide(pool):
         return recipe
     return recipe._replace(
         n_members=max(1, recipe.n_members // 2), hidden=max(1, recipe.hidden // 2)
@@ -162,7 +208,8 @@ def _architecture(pool: Pool, recipe: GuideRecipe) -> nn.Module:
 def _bootstrap(pool: Pool, seed: Seed, recipe: GuideRecipe) -> Tensor:
     """Count how often each row stands in each member's bootstrap, drawn within classes."""
     n = len(pool.y)
-    if not recipe.bagged or len(pool.x.row_shape) in (2, 3):  # images: one network
+    few_wide = len(pool.x.row_shape) == 1 and is_wide(pool) and in_closed_form(pool, recipe)
+    if not recipe.bagged or len(pool.x.row_shape) in (2, 3) or few_wide:  # one network
         return torch.ones(1, n, device=pool.y.device)
     weights = torch.zeros(recipe.n_members, n)
     for k, members in enumerate(pool.classes.split()):

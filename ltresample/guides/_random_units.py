@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ltresample._random import Seed
 from ltresample.models import MLPEnsemble, uninitialized
 
-__all__ = ["fit_output_layers", "random_ensemble", "random_hidden_units"]
+__all__ = ["convex_output", "fit_output_layers", "random_ensemble", "random_hidden_units"]
 
 
 def random_hidden_units(ensemble: MLPEnsemble, z: Tensor, weight: Tensor, seed: Seed) -> None:
@@ -50,12 +50,7 @@ def fit_output_layers(
     ridge: float = 0.1,
     n_iterations: int = 15,
 ) -> None:
-    """Fit the output layers to random hidden units: multinomial logistic regressions.
-
-    Member j minimises ``sum_i v_ji CE(B_j phi_j(z_i), y_i) / n + ridge / 2 |B_j|^2`` with
-    standardised units phi_j and mean weight 1; biases have a ridge of 1e-4. The Hessian of the loss
-    is nowhere above ``Phi^T V Phi / 2n`` in each output (Boehning 1992), so that one factorisation
-    serves all steps, which are accelerated as Nesterov's.
+    """Fit the output layers to random hidden units, each unit standardised.
 
     Parameters
     ----------
@@ -71,32 +66,84 @@ def fit_output_layers(
         On the weights of standardised units.
     n_iterations : int, default=15
         Steps.
+    """
+    n_members, n_classes = ensemble.n_members, ensemble.weight.shape[2]
+    hidden = ensemble.features(z).T.contiguous().unflatten(0, (n_members, -1))  # (M, h, n)
+    output, bias = convex_output(
+        hidden, y, weight, n_classes, ridge=ridge, n_iterations=n_iterations
+    )
+    ensemble.weight.copy_(output)
+    ensemble.bias.copy_(bias)
+
+
+@torch.no_grad()
+def convex_output(
+    features: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    n_classes: int,
+    *,
+    alike: bool = True,
+    ridge: float = 0.1,
+    n_iterations: int = 15,
+) -> tuple[Tensor, Tensor]:
+    """Fit multinomial logistic regressions on given features: a convex problem for each member.
+
+    Member j minimises ``sum_i v_ji CE(B_j phi_j(z_i), y_i) / n + ridge / 2 |B_j|^2`` with
+    standardised features phi_j and mean weight 1; biases have a ridge of 1e-4. The Hessian of the
+    loss is nowhere above ``Phi^T V Phi / 2n`` in each output (Boehning 1992), so that one
+    factorisation serves all steps, which are accelerated as Nesterov's.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_members, h, n) or (1, h, n)
+        Features of the rows, of each member or shared by all; overwritten.
+    y : Tensor of shape (n,)
+        Class index.
+    weight : Tensor of shape (n_members, n)
+        Weights of the rows for each member; scaled here to mean 1.
+    n_classes : int
+        K.
+    alike : bool, default=True
+        Give each feature unit variance. False: all features together that of 64 such ones, so that
+        directions in which rows vary more weigh more, as in a linear model of the rows themselves.
+    ridge : float, default=0.1
+        Of standardised features.
+    n_iterations : int, default=15
+        Steps.
+
+    Returns
+    -------
+    output : Tensor of shape (n_members, h, K)
+        Weights of the features as they came.
+    bias : Tensor of shape (n_members, 1, K)
+        Biases.
 
     References
     ----------
     D. Boehning, "Multinomial Logistic Regression Algorithm", Ann. Inst. Statist. Math. 44, 1992.
     """
-    n_members, n_classes = ensemble.n_members, ensemble.weight.shape[2]
-    hidden = ensemble.features(z).T.contiguous().unflatten(0, (n_members, -1))  # (M, h, n)
+    hidden = features
     mean = hidden.mean(2, keepdim=True)
     hidden -= mean
     spread = hidden.square().mean(2, keepdim=True).sqrt()
+    if not alike:
+        spread = (spread.square().sum(1, keepdim=True) / 64).sqrt().expand_as(spread)
     spread = torch.where(spread > 1e-6, spread, 1.0)  # a unit that never moves adds nothing
     phi = nn.functional.pad(hidden / spread, (0, 0, 0, 1), value=1.0)  # (M, h + 1, n)
     share = (weight / weight.sum(1, keepdim=True))[:, None]  # (M, 1, n), v / n
     penalty = torch.full_like(phi[0, :, 0], ridge)
     penalty[-1] = 1e-4  # the bias; not 0, as adding to all outputs changes no probability
     factor = torch.linalg.cholesky((phi * share) @ phi.mT / 2 + penalty.diag())
-    target = nn.functional.one_hot(y, n_classes).T.to(z.dtype)  # (K, n)
-    old = new = phi.new_zeros(n_members, n_classes, phi.shape[1])
+    target = nn.functional.one_hot(y, n_classes).T.to(phi.dtype)  # (K, n)
+    old = new = phi.new_zeros(len(weight), n_classes, phi.shape[1])
     for step in range(n_iterations):
         ahead = new + step / (step + 3) * (new - old)
         residual = ((ahead @ phi).softmax(1) - target) * share
         gradient = residual @ phi.mT + penalty * ahead  # (M, K, h + 1)
         old, new = new, ahead - torch.cholesky_solve(gradient.mT, factor).mT
     output = new[..., :-1] / spread.mT  # (M, K, h)
-    ensemble.weight.copy_(output.mT)
-    ensemble.bias.copy_((new[..., -1:] - output @ mean).mT)
+    return output.mT, (new[..., -1:] - output @ mean).mT
 
 
 def random_ensemble(

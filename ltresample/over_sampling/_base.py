@@ -26,11 +26,16 @@ from ltresample.exceptions import LongTailWarning
 from ltresample.guides import (
     Classifier,
     GuideRecipe,
+    GuideScore,
     as_classifier,
     balanced_rows,
+    can_be_fitted,
     default_device,
     fit_guide,
     fitted,
+    score_of_estimator,
+    score_of_recipe,
+    score_on_training_rows,
     soft_confusion,
 )
 from ltresample.over_sampling._carried import CarriesLabels
@@ -169,6 +174,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         self._check_targets(data, wanted, from_aux=aux is not None)
         pool = self._pool(data, X, aux)
         g, f = self._guides(data, pool, settings, seed)
+        self._judge(g, data, pool, settings, seed)
         synthesizer = self._synthesizer(settings, pool, g)
         out = data.container
         out.open(data.values, self._n_new(wanted, settings))
@@ -273,11 +279,29 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         if self.f is not None:
             f_ = fitted(self.f, data.values, data.labels, "f")
             f = as_classifier(f_, example, data.classes, "f", device=device)
-        self._check_guide(g, pool, seed.child("look"))
         return g, f
 
+    def _judge(self, g: Classifier, data: Data, pool: Pool, settings, seed: Seed) -> None:
+        """Write what the guide is worth on rows that it has not seen, and warn at chance.
+
+        Its random numbers are its own: rows do not depend on it.
+        """
+        if self.g is None:
+            recipe = RECIPES[settings["g_recipe"]]
+            score = score_of_recipe(pool, seed.child("judge"), recipe)
+        elif can_be_fitted(self.g):
+            score = score_of_estimator(
+                self.g, data.values, data.labels, data.classes, seed.child("judge")
+            )
+        else:
+            score = score_on_training_rows(g, pool, seed.child("look"))
+            self._check_guide(g, pool, seed.child("look"))
+        self.guide_score_ = score.value
+        if self.g is None or can_be_fitted(self.g):
+            warn_at_chance(score)
+
     def _check_guide(self, g: Classifier, pool: Pool, seed: Seed) -> None:
-        """Warn where g knows less than a guess about its own training data."""
+        """Warn where a guide that came fitted knows less than a guess about the rows of X."""
         rows = balanced_rows(pool, seed, n_per_class=20)
         confusion = soft_confusion(g, pool, rows)
         chance = 1 / len(confusion)
@@ -347,6 +371,20 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         }
         n_made = sum(made.values())
         _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
+
+
+def warn_at_chance(score: GuideScore) -> None:
+    """Warn where a guide is no better out of fold than a guess."""
+    if score.informed or not np.isfinite(score.value):
+        return
+    warnings.warn(
+        "The guide recognises rows that it has not seen no better than a guess: balanced accuracy "
+        f"{score.value:.2f} out of fold, chance {score.chance:.2f}, standard error "
+        f"{score.error:.2f}. That it accepts synthetic rows says nothing about them. Check that y "
+        "belongs to X, add columns that tell the classes apart, or pass a better g.",
+        LongTailWarning,
+        stacklevel=4,
+    )
 
 
 def _within_range(write: Any, data: Data, pool: Pool) -> Any:

@@ -137,6 +137,8 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
 
     Attributes
     ----------
+    guide_score_ : float
+        Balanced accuracy of the guide out of fold, as in `M2mSampler`.
     sampling_strategy_, settings_, g_, is_synthetic_, provenance_, acceptance_rate_, shortfall_
         As in `M2mSampler`. With `X_aux`, `seed_index` of synthetic rows is a row of it.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)

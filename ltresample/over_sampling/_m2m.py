@@ -166,9 +166,10 @@ class M2mSampler(BaseSynthesisSampler):
     g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"
         How g is fitted when it is None. "bagged": eight small networks on class-balanced bootstraps.
         "random_units": the same, but hidden units are drawn and only the output layers fitted,
-        which takes milliseconds; rows of more than 256 columns, and images, are treated as by
-        "bagged". "erm": one network on the data as they are. "drs": one that sees classes alike in
-        the last fifth of training.
+        which takes milliseconds; images get random convolutions, rows of more than 256 columns a
+        linear classifier if they are few or mostly zeros, else they are treated as by "bagged".
+        "erm": one network on the data as they are. "drs": one that sees classes alike in the last
+        fifth of training.
     count_test : bool, default=True
         False leaves the Bernoulli test out ("No-Reject" of [1]_).
     confidence_test : {"probability", "loss"}, default="probability"
@@ -210,6 +211,13 @@ class M2mSampler(BaseSynthesisSampler):
         What each parameter that can be "auto" stood for.
     g_ : estimator, nn.Module or list
         The fitted guide.
+    guide_score_ : float
+        Balanced accuracy of the guide on rows that it has not seen (out of fold, a mean over
+        several dealings where the guide is fitted inside), in [0, 1]; chance is 1 / number of
+        classes with two samples or more. At chance the sampler warns: what such a guide accepts
+        means nothing. It does not change the rows. An estimator that is not fitted is fitted four
+        times more for it. For a `g` that comes fitted only rows of X are there to judge by; if it
+        was trained on them this is an upper bound, and where that is so cannot be known here.
     is_synthetic_ : ndarray of bool, shape (n_samples_new,)
         True for synthetic rows; False for real ones and their duplicates.
     provenance_ : structured ndarray, shape (n_samples_new,)

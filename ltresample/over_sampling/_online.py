@@ -175,6 +175,8 @@ def _guide(own: Any, pool: Pool, classes: np.ndarray, settings, *, f, seed, raw)
     labels = classes[pool.y.cpu().numpy()]
     data = Data(None, raw() if to_fit else None, labels, classes, None, None)
     g, _ = own._guides(data, pool, settings, seed)
+    if given is not None or len(pool.x.row_shape) == 1:  # networks on images cost too much
+        own._judge(g, data, pool, settings, seed)
     return Classifier([_fast(member, pool) for member in g.members], logit_scale=g.logit_scale)
 
 

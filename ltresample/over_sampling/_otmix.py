@@ -197,6 +197,8 @@ class OTMixSampler(BaseSynthesisSampler):
         What each parameter that can be "auto" stood for.
     g_ : estimator, nn.Module, list or None
         The fitted guide; None where the pairing needs none.
+    guide_score_ : float or None
+        As in `M2mSampler`; None where the pairing needs no guide.
     class_affinity_ : ndarray of shape (n_classes, n_classes) or None
         The confusion matrix that the pairing used, with its diagonal.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
@@ -398,6 +400,11 @@ class OTMixSampler(BaseSynthesisSampler):
         if asked and self.g is not None:
             self.class_affinity_ = self._confusion(g, data, pool, settings, seed).numpy()
         return g, None
+
+    def _judge(self, g: Classifier | None, data: Data, pool: Pool, settings, seed: Seed) -> None:
+        self.guide_score_ = None
+        if g is not None:
+            super()._judge(g, data, pool, settings, seed)
 
     def _out_of_fold(self, data: Data, pool: Pool, settings, seed: Seed) -> Classifier:
         """Fit networks that each leave out a fold, for features and confusions."""

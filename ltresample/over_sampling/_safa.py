@@ -294,5 +294,8 @@ class SAFASampler(BaseSynthesisSampler):
         self.head_classes_ = data.classes[fitted.is_head.cpu().numpy()]
         return fitted, None  # in the place of g
 
+    def _judge(self, g: FittedSafa, data: Data, pool: Pool, settings, seed: Seed) -> None:
+        """Judge nothing: no row is accepted or rejected by a classifier."""
+
     def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: FittedSafa) -> Synthesizer:
         return Safa(g)
