@@ -82,7 +82,8 @@ def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
     n = " to ".join(map(str, {counts[0]: 0, counts[-1]: 0}))
     header = ["method", *(["bACC"] if len(suite.variants) == 1 else variants)]
     note = (
-        f"Per cent, mean ± standard deviation over {n} seeds; ``python -m benchmarks.run {name}``:"
+        f"Balanced accuracy on test data in per cent, mean ± standard deviation over {n} seeds; "
+        f"``python -m benchmarks.run {name}``:"
     )
     return f"{note}\n\n{rst_table([header, *body])}"
 
@@ -119,8 +120,8 @@ def on_tables(records: Path) -> str:
     n_binary = sum(record["table"].startswith("binary") for record in found)
     kinds = f"{n_binary} binary, {len(found) - n_binary} multi-class"
     note = f"""{len(found)} tables ({kinds}), at most {most} rows of each, five folds; balanced
-accuracy in per cent, mean over tables; acceptance and seconds: medians; "corrected" divides a
-classifier's output by the class shares that it was trained on.
+accuracy in per cent, mean over tables; acceptance rate and seconds: medians; "corrected" divides
+predicted probabilities by the class shares of the training data.
 Rows of ``python -m benchmarks.tabular FOLDER --rows {most}``, measured before it had repeats:"""
     return f"{note}\n\n{rst_table(rows)}"
 
@@ -148,9 +149,9 @@ def suite_of_tables(records: Path) -> str:
                 rows.append([name + added, *cells, last])
     note = f"""Balanced accuracy in per cent, mean over {len(whole)} tables of at most
 {max(record["n"] for record in found)} rows, five folds; the last column is average precision;
-"corrected" divides the output by the class shares of the rows that the classifier saw, ".05" fills 5 %
-of what is missing; "duplicates" is M2m in which nothing is accepted; "ResampledClassifier" is its
-recipe, which is corrected too.
+"corrected" divides predicted probabilities by the class shares of the rows that the classifier saw,
+".05" makes 5 % of the missing rows; "duplicates" is M2m in which nothing is accepted;
+"ResampledClassifier" is its recipe, which is corrected too.
 Means over {min(repeats)} to {max(repeats)} repeats of a row; ``python -m benchmarks.tabular FOLDER``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
@@ -178,10 +179,10 @@ def on_text(records: Path) -> str:
             accepted = "\\-" if rate is None else f"{np.mean([r['accepted'] for r in own]):.2f}"
             scores = [spread([r[key] / 100 for r in own]) for key in ("bacc", "gm_floored")]
             rows.append([*(("\\", "\\") if i else place), row, *scores, accepted, str(len(own))])
-    note = """Test documents, per cent, mean ± standard deviation over seeds where something is drawn;
-a number behind a sampler is the share of what classes lack that it fills, "corrected" and "class_weight"
-say what the classifier does about the rest; the recipe is that of `ResampledClassifier`. GM with recalls
-floored at .1. ``python -m benchmarks.offline_reuters``:"""
+    note = """Reuters-36, test documents, balanced accuracy (bACC) and geometric mean of the recalls (GM,
+recalls of at least 0.1) in per cent, mean ± standard deviation over seeds where something is drawn;
+a number behind a sampler is the share of the missing rows that it makes, "corrected" and "class_weight"
+say what the classifier does about the rest; the recipe is that of `ResampledClassifier`. ``python -m benchmarks.offline_reuters``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
 

@@ -1,8 +1,11 @@
 """Sphinx settings."""
 
-import os
+import sys
+from pathlib import Path
 
 import ltresample
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "ltresample"
 author = "The ltresample developers"
@@ -10,33 +13,82 @@ copyright = "2026, The ltresample developers"  # noqa: A001
 release = version = ltresample.__version__
 
 extensions = [
-    "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
-    "sphinx.ext.viewcode",
+    "mathml",
+    "myst_parser",
+    "names",
     "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosectionlabel",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/**/*.ipynb"]
-html_theme = "alabaster"
-html_theme_options = {"description": "Samplers for long-tailed data", "fixed_sidebar": True}
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_ext", "auto_examples/**/*.ipynb", "sg_execution_times.rst"]
+suppress_warnings = ["config.cache", "autosectionlabel.*"]
+autosectionlabel_prefix_document = True
+
+# -- references: a name in single backticks is a link where it names something of ours
+default_role = "py:name"
+nitpicky = True
+nitpick_ignore_regex = [
+    # objects of other packages: their inventories are on the network, and a build needs none
+    (r"py:.*", r"(numpy|np|scipy|sklearn|imblearn|skorch|torch|torchvision|pandas|joblib)\..*"),
+    (r"py:.*", r"(accelerate|matplotlib|collections|typing|numbers|pathlib)\..*"),
+    # parameters and attributes in single backticks have no page of their own
+    (r"py:obj", r"[a-z_0-9][^A-Z]*|[A-Z](_\w+)?"),
+    # what classes of skorch say in docstrings that ours inherit
+    (r"py:(class|mod)", r"Checkpoint|pickle"),
+]
+
+# -- API
 autosummary_generate = True
+autodoc_typehints = "none"  # types stand in the docstrings, in short
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-templates_path = ["_templates"]
-suppress_warnings = ["config.cache"]
+maximum_signature_line_length = 88
 
-# the text example needs files: it is shown, but only run where they are
-WITH_TEXT = bool(os.environ.get("REUTERS52"))
+# -- mathematics without a script and without a network
+html_math_renderer = "mathml"
 
+# -- looks
+html_theme = "pydata_sphinx_theme"
+html_title = f"ltresample {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/mark.svg"
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "getting_started": [], "faq": [], "glossary": [], "changelog": []}
+html_theme_options = {
+    "logo": {"text": "ltresample", "image_light": "_static/mark.svg", "image_dark": "_static/mark.svg"},
+    "header_links_before_dropdown": 7,
+    "navigation_with_keys": False,
+    "show_nav_level": 1,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+# -- gallery
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"/plot_" if WITH_TEXT else r"/plot_(?!02_text)",
+    "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
     "reset_modules": ("matplotlib",),
+    "backreferences_dir": "api/backreferences",
+    "doc_module": ("ltresample",),
+    "reference_url": {"ltresample": None},
+    "show_memory": False,
+    "write_computation_times": False,
+    "min_reported_time": 1e6,
 }

@@ -4,8 +4,9 @@ Mixing where it makes sense: OTMix on digits
 
 A new image for a small class can be made of an image of that class, the foreground, and any other
 image, the background: CMO pairs them at random, OTMix along an optimal transport plan, so that
-digits meet digits that they are taken for. A mixed image is only partly of its class, and its label
-has to say so. This example looks at the plan, at the pairs, and at what honest labels are worth.
+digits are mixed with digits that they are misclassified as. A mixed image is only partly of its class,
+and its label has to say so. This example looks at the plan, at the pairs, and at what honest labels are
+worth.
 """
 
 import numpy as np
@@ -26,7 +27,7 @@ from ltresample.plotting import PairCountsDisplay, TransportPlanDisplay
 
 
 def long_tailed_split(seed):
-    """Give training data with an imbalance factor of 20, and balanced test data."""
+    """Return training data with an imbalance factor of 20, and balanced test data."""
     images, digits = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(
         images / 16.0, digits, test_size=0.3, stratify=digits, random_state=seed
@@ -54,8 +55,8 @@ for sampler in samplers.values():
 otmix = samplers["OTMix"]
 
 # %%
-# What the sampler says about a new row: which rows it was made from, and how much of its label is
-# its own.
+# What the sampler says about a new row: which rows it was made from, and how much of its label is that of the
+# foreground.
 
 last = otmix.provenance_[-1]
 print("foreground", last["seed_index"], "background", last["partner_index"], end=", ")
@@ -64,8 +65,8 @@ mixed = otmix.sample_weight_[otmix.is_synthetic_]
 print(f"share of the foreground in its mixture: {mixed.mean():.2f} on average")
 
 # %%
-# The plan behind the pairs of one block: foregrounds are drawn with classes alike, backgrounds as the
-# data are. Each foreground is pasted onto the background that gets most of its mass.
+# The plan behind the pairs of one block: foregrounds come from a class-balanced draw, backgrounds
+# are drawn as the data are. Each foreground is pasted onto the background that gets most of its mass.
 
 rng = np.random.default_rng(0)
 balanced = rng.choice(len(y), 128, p=1 / np.bincount(y)[y] / 10)
@@ -91,9 +92,10 @@ TransportPlanDisplay(
 ).plot()
 
 # %%
-# The labels. Four ways to use the same mixed rows with a logistic regression: as if they were of
-# the foreground's class alone, with the foreground at least half of the image, and exactly, as
-# weighted pairs, which `ResampledClassifier` makes of them. Three seeds.
+# The labels. A logistic regression without mixed images, and with the same mixed images in three ways: as if
+# they were of the foreground's class alone (hard labels), with the foreground at least half of the image, and
+# exactly, as weighted pairs, which `ResampledClassifier` makes of them. Balanced accuracy (bACC) on 540 test
+# images, mean ± standard deviation over three seeds.
 
 ways = {"no sampling": [], "hard labels": [], "at least half": [], "weighted pairs": []}
 for seed in range(3):
@@ -111,8 +113,8 @@ for name, values in ways.items():
     print(f"{name:16}{100 * np.mean(values):6.1f} ± {100 * np.std(values, ddof=1):.1f} bACC")
 
 # %%
-# The counts of who is mixed with whom, beside CMO's. CMO follows the counts of the classes; OTMix
-# follows the confusions, as far as the backgrounds go around.
+# How often each digit is mixed with each other one, beside CMO, which pairs at random. CMO follows the counts
+# of the classes; OTMix follows the confusions, as far as there are enough backgrounds.
 
 counts = PairCountsDisplay.from_samplers(samplers, y)
 for name, rho in counts.rank_correlation.items():

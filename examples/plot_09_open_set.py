@@ -4,9 +4,9 @@ Open-set data: images of none of the classes
 
 A network is to tell the digits 0 to 6 apart; of the last ones it sees very few images. The digits 7
 to 9 belong to no class, but there are plenty of them. Open-sampling puts such images into every
-training step, with labels drawn anew from a distribution that fills up the class prior: rare classes
-are drawn more often. Natural images are compared with two sets that need no collecting, and with
-training for too short a time, where open-set images do harm.
+training step, with labels drawn anew from a distribution that makes the class prior flat: rare classes are
+drawn more often. Natural images are compared with two sets that need no collecting. After too short
+a training open-set images do harm.
 """
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,7 @@ known = digits < 7
 
 
 def long_tailed_split(seed):
-    """Give training data with an imbalance factor of 20, and test data."""
+    """Return training data with an imbalance factor of 20, and test data."""
     X, X_test, y, y_test = train_test_split(
         images[known], digits[known], test_size=0.5, stratify=digits[known], random_state=seed
     )
@@ -45,7 +45,7 @@ def long_tailed_split(seed):
 
 
 def open_sets(X, seed):
-    """Give open-set images, or None, by name."""
+    """Return open-set images, or None, by name."""
     return {
         "none": None,
         "the digits 7 to 9": images[~known],
@@ -55,7 +55,7 @@ def open_sets(X, seed):
 
 
 # %%
-# Training: 100 epochs. The test score of every epoch is only noted for the picture.
+# Training: 100 epochs. The test score of every epoch is only recorded for the picture.
 
 
 def trained(X, y, X_test, y_test, *, X_aux, seed):
@@ -91,9 +91,9 @@ for seed in range(3):
         curves.setdefault(name, []).append(nets[name].history[:, "test"])
 
 # %%
-# The table: bACC after 40 epochs and at the end, mean and standard deviation over three seeds. After
-# 40 epochs the networks with open-set images are behind; at the end they are ahead, by about as much
-# as seeds differ. That the other digits are natural images does not show.
+# The table: balanced accuracy (bACC) on test images after 40 epochs and at the end, mean ± standard deviation
+# over three seeds. After 40 epochs the networks with open-set images are behind; at the end they are ahead, by
+# about as much as seeds differ. Natural images, the other digits, are no better than noise.
 
 print(f"{'open-set images':20}{'40 epochs':>14}{'100 epochs':>14}")
 for name, runs in curves.items():
@@ -102,12 +102,15 @@ for name, runs in curves.items():
     print(f"{name:20}" + "".join(f"{cell:>14}" for cell in cells))
 
 # %%
-# The picture: bACC in training, and where the plain network of the last seed sees the other digits:
-# among the classes, in its 128 hidden units.
+# The picture: balanced accuracy in training, mean over three seeds, shaded by one standard deviation; and where
+# the plain network of the last seed places the other digits: among the classes, in its 128 hidden units.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
-for name, runs in curves.items():
-    axes[0].plot(100 * np.mean(runs, axis=0), label=name, lw=1.4)
+colours = ["0.2", "#D55E00", "#0072B2", "#E69F00"]
+for (name, runs), colour in zip(curves.items(), colours, strict=True):
+    mean, spread = 100 * np.mean(runs, axis=0), 100 * np.std(runs, axis=0, ddof=1)
+    axes[0].plot(mean, label=name, color=colour, lw=1.8)
+    axes[0].fill_between(range(100), mean - spread, mean + spread, color=colour, alpha=0.1, lw=0)
 axes[0].set(xlabel="epoch", ylabel="bACC on test images, %", ylim=(60, 100))
 axes[0].legend(title="open-set images", loc="lower right", frameon=False)
 axes[0].spines[["top", "right"]].set_visible(False)
@@ -117,7 +120,7 @@ hidden = feature_extractor(nets["none"].module_)
 
 @torch.no_grad()
 def features(rows):
-    """Give the hidden units for some rows."""
+    """Return the hidden units for some rows."""
     return hidden(torch.from_numpy(rows)).numpy()
 
 

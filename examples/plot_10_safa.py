@@ -3,9 +3,9 @@ SAFA: features of the tail, moved along what the head has learnt
 ================================================================
 
 Long-tailed digits again, this time with augmentation *inside* the network. From epoch 20 on, two images
-of a frequent digit say how images of a digit differ; four small networks carry such differences over to
+of a frequent digit show how images of a digit differ; four small networks carry such differences over to
 features of rare digits, in the middle of a convolutional network. The layers above train on real and
-augmented features; when training ends, nothing of it is left in the network.
+augmented features; when training ends, nothing of this is left in the network.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ print("Training images of each digit:", np.bincount(y).tolist())
 
 # %%
 # Three runs that differ in the augmentation only. The paper gives the weights of the losses and says
-# that the generator G is two convolutions; so it has to learn to give back a feature before it can move
+# that the generator G is two convolutions; so it has to learn to reproduce a feature before it can move
 # it. With ``generator="residual"`` it adds to the feature.
 
 resamplers = {
@@ -55,8 +55,9 @@ for name, resampler in resamplers.items():
     ).fit(X, y)
 
 # %%
-# The networks in use are of one kind: their parameters have the same names, and predicting costs the
-# same.
+# After training the three networks have the same parameters, and predicting costs the same. Scores are balanced
+# accuracy (bACC) and mean recalls of digits with more than 100, 20 to 100 and fewer than 20 training images, on
+# 540 test images. One seed: half a point is chance.
 
 states = [list(net.module_.state_dict()) for net in nets.values()]
 print("Same parameters:", states[0] == states[1] == states[2])
@@ -70,8 +71,8 @@ for name, net in nets.items():
 # %%
 # What was made? Features of the layer that was augmented, averaged over places, and the networks of the
 # run, which stay with the classifier as ``g_``. For comparison a plain shift: a tail feature plus what
-# separates a head feature from the mean of its class. A made feature whose nearest real one is of
-# another class teaches the layers above something wrong.
+# separates a head feature from the mean of its class. An augmented feature whose nearest real
+# one is of another class teaches the layers above something wrong.
 
 displays = {}
 for name in list(nets)[1:]:
