@@ -63,7 +63,11 @@ html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": [], "getting_started": [], "faq": [], "glossary": [], "changelog": []}
 html_theme_options = {
-    "logo": {"text": "ltresample", "image_light": "_static/mark.svg", "image_dark": "_static/mark.svg"},
+    "logo": {
+        "text": "ltresample",
+        "image_light": "_static/mark.svg",
+        "image_dark": "_static/mark.svg",
+    },
     "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "show_nav_level": 1,

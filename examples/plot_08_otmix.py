@@ -3,10 +3,9 @@ Mixing where it makes sense: OTMix on digits
 ============================================
 
 A new image for a small class can be made of an image of that class, the foreground, and any other
-image, the background: CMO pairs them at random, OTMix along an optimal transport plan, so that
-digits are mixed with digits that they are misclassified as. A mixed image is only partly of its class,
-and its label has to say so. This example looks at the plan, at the pairs, and at what honest labels are
-worth.
+image, the background: CMO pairs them at random, OTMix along an optimal transport plan, so that digits
+are mixed with digits that they are misclassified as. A mixed image is only partly of its class, and its
+label has to say so. This example looks at the plan, at the pairs, and at what honest labels are worth.
 """
 
 import numpy as np
@@ -55,8 +54,8 @@ for sampler in samplers.values():
 otmix = samplers["OTMix"]
 
 # %%
-# What the sampler says about a new row: which rows it was made from, and how much of its label is that of the
-# foreground.
+# What the sampler says about a new row: which rows it was made from, and how much of its label is that
+# of the foreground.
 
 last = otmix.provenance_[-1]
 print("foreground", last["seed_index"], "background", last["partner_index"], end=", ")
@@ -65,8 +64,8 @@ mixed = otmix.sample_weight_[otmix.is_synthetic_]
 print(f"share of the foreground in its mixture: {mixed.mean():.2f} on average")
 
 # %%
-# The plan behind the pairs of one block: foregrounds come from a class-balanced draw, backgrounds
-# are drawn as the data are. Each foreground is pasted onto the background that gets most of its mass.
+# The plan behind the pairs of one block: foregrounds come from a class-balanced draw, backgrounds are
+# drawn as the data are. Each foreground is pasted onto the background that gets most of its mass.
 
 rng = np.random.default_rng(0)
 balanced = rng.choice(len(y), 128, p=1 / np.bincount(y)[y] / 10)
@@ -92,10 +91,10 @@ TransportPlanDisplay(
 ).plot()
 
 # %%
-# The labels. A logistic regression without mixed images, and with the same mixed images in three ways: as if
-# they were of the foreground's class alone (hard labels), with the foreground at least half of the image, and
-# exactly, as weighted pairs, which `ResampledClassifier` makes of them. Balanced accuracy (bACC) on 540 test
-# images, mean ± standard deviation over three seeds.
+# The labels. A logistic regression without mixed images, and with the same mixed images in three ways:
+# as if they were of the foreground's class alone (hard labels), with the foreground at least half of
+# the image, and exactly, as weighted pairs, which `ResampledClassifier` makes of them. Balanced
+# accuracy (bACC) on 540 test images, mean ± standard deviation over three seeds.
 
 ways = {"no sampling": [], "hard labels": [], "at least half": [], "weighted pairs": []}
 for seed in range(3):
@@ -113,8 +112,8 @@ for name, values in ways.items():
     print(f"{name:16}{100 * np.mean(values):6.1f} ± {100 * np.std(values, ddof=1):.1f} bACC")
 
 # %%
-# How often each digit is mixed with each other one, beside CMO, which pairs at random. CMO follows the counts
-# of the classes; OTMix follows the confusions, as far as there are enough backgrounds.
+# How often each digit is mixed with each other one, beside CMO, which pairs at random. CMO follows the
+# counts of the classes; OTMix follows the confusions, as far as there are enough backgrounds.
 
 counts = PairCountsDisplay.from_samplers(samplers, y)
 for name, rho in counts.rank_correlation.items():

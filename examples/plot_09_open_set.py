@@ -2,11 +2,11 @@
 Open-set data: images of none of the classes
 ============================================
 
-A network is to tell the digits 0 to 6 apart; of the last ones it sees very few images. The digits 7
-to 9 belong to no class, but there are plenty of them. Open-sampling puts such images into every
-training step, with labels drawn anew from a distribution that makes the class prior flat: rare classes are
-drawn more often. Natural images are compared with two sets that need no collecting. After too short
-a training open-set images do harm.
+A network is to tell the digits 0 to 6 apart; of the last ones it sees very few images. The digits 7 to
+9 belong to no class, but there are plenty of them. Open-sampling puts such images into every training
+step, with labels drawn anew from a distribution that makes the class prior flat: rare classes are drawn
+more often. Natural images are compared with two sets that need no collecting. After too short a
+training open-set images do harm.
 """
 
 import matplotlib.pyplot as plt
@@ -91,9 +91,10 @@ for seed in range(3):
         curves.setdefault(name, []).append(nets[name].history[:, "test"])
 
 # %%
-# The table: balanced accuracy (bACC) on test images after 40 epochs and at the end, mean ± standard deviation
-# over three seeds. After 40 epochs the networks with open-set images are behind; at the end they are ahead, by
-# about as much as seeds differ. Natural images, the other digits, are no better than noise.
+# The table: balanced accuracy (bACC) on test images after 40 epochs and at the end, mean ± standard
+# deviation over three seeds. After 40 epochs the networks with open-set images are behind; at the end
+# they are ahead, by about as much as seeds differ. Natural images, the other digits, are no better than
+# noise.
 
 print(f"{'open-set images':20}{'40 epochs':>14}{'100 epochs':>14}")
 for name, runs in curves.items():
@@ -102,8 +103,9 @@ for name, runs in curves.items():
     print(f"{name:20}" + "".join(f"{cell:>14}" for cell in cells))
 
 # %%
-# The picture: balanced accuracy in training, mean over three seeds, shaded by one standard deviation; and where
-# the plain network of the last seed places the other digits: among the classes, in its 128 hidden units.
+# The picture: balanced accuracy in training, mean over three seeds, shaded by one standard deviation;
+# and where the plain network of the last seed places the other digits: among the classes, in its 128
+# hidden units.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 colours = ["0.2", "#D55E00", "#0072B2", "#E69F00"]

@@ -3,8 +3,8 @@ SAFA: features of the tail, moved along what the head has learnt
 ================================================================
 
 Long-tailed digits again, this time with augmentation *inside* the network. From epoch 20 on, two images
-of a frequent digit show how images of a digit differ; four small networks carry such differences over to
-features of rare digits, in the middle of a convolutional network. The layers above train on real and
+of a frequent digit show how images of a digit differ; four small networks carry such differences over
+to features of rare digits, in the middle of a convolutional network. The layers above train on real and
 augmented features; when training ends, nothing of this is left in the network.
 """
 
@@ -55,9 +55,9 @@ for name, resampler in resamplers.items():
     ).fit(X, y)
 
 # %%
-# After training the three networks have the same parameters, and predicting costs the same. Scores are balanced
-# accuracy (bACC) and mean recalls of digits with more than 100, 20 to 100 and fewer than 20 training images, on
-# 540 test images. One seed: half a point is chance.
+# After training the three networks have the same parameters, and predicting costs the same. Scores are
+# balanced accuracy (bACC) and mean recalls of digits with more than 100, 20 to 100 and fewer than 20
+# training images, on 540 test images. One seed: half a point is chance.
 
 states = [list(net.module_.state_dict()) for net in nets.values()]
 print("Same parameters:", states[0] == states[1] == states[2])
@@ -71,8 +71,8 @@ for name, net in nets.items():
 # %%
 # What was made? Features of the layer that was augmented, averaged over places, and the networks of the
 # run, which stay with the classifier as ``g_``. For comparison a plain shift: a tail feature plus what
-# separates a head feature from the mean of its class. An augmented feature whose nearest real
-# one is of another class teaches the layers above something wrong.
+# separates a head feature from the mean of its class. An augmented feature whose nearest real one is of
+# another class teaches the layers above something wrong.
 
 displays = {}
 for name in list(nets)[1:]:
