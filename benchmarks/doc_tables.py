@@ -180,9 +180,11 @@ def on_text(records: Path) -> str:
             scores = [spread([r[key] / 100 for r in own]) for key in ("bacc", "gm_floored")]
             rows.append([*(("\\", "\\") if i else place), row, *scores, accepted, str(len(own))])
     note = """Reuters-36, test documents, balanced accuracy (bACC) and geometric mean of the recalls (GM,
-recalls of at least 0.1) in per cent, mean ± standard deviation over seeds where something is drawn;
+recalls below 0.1 count as 0.1) in per cent, mean ± standard deviation over seeds where anything is
+drawn;
 a number behind a sampler is the share of the missing rows that it makes, "corrected" and "class_weight"
-say what the classifier does about the rest; the recipe is that of `ResampledClassifier`. ``python -m benchmarks.offline_reuters``:"""
+say what the classifier does about the rest; the recipe is that of `ResampledClassifier`.
+``python -m benchmarks.offline_reuters``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
 

@@ -79,7 +79,7 @@ class OpenSampler(CarriesLabels, BaseOverSampler):
     real ones. They say nothing about what a class looks like, but fill up the class prior, so that
     a classifier comes to expect rare classes more often.
 
-    In training (`DeferredRebalancingClassifier(resampler=OpenSampler(...))`) labels are drawn anew
+    In training (``DeferredRebalancingClassifier(resampler=OpenSampler(...))``) labels are drawn anew
     in every step, as the paper does. Offline, here, the labels are drawn once, with exact counts,
     and the weights stand in `sample_weight_`.
 

@@ -83,7 +83,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         Another batch size from `start` on.
     train_split : float, callable or None, default=None
         Validation part: a share of each class (each keeps at least one training row), or a callable
-        such as skorch's `ValidSplit`. None: no validation.
+        such as skorch's ``ValidSplit``. None: no validation.
     augment : callable or None, default=None
         ``augment(x, generator) -> x`` for each training batch of rows (B, ...), with a
         torch.Generator; synthesis starts from augmented rows.
