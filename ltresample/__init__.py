@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from typing import Any, NoReturn
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOME = {
     "DeferredRebalancingClassifier": "ltresample.training",
