@@ -41,11 +41,25 @@ class Monitor(Callback):
         self.best_epoch = -1
         self.best_predictions: np.ndarray | None = None
         self.seconds = 0.0
+        self._is_placed = False
+
+    def state(self) -> dict[str, Any]:
+        """Return what was noted, as plain values."""
+        predictions = None if self.best_predictions is None else self.best_predictions.tolist()
+        noted = {"curve": list(self.curve), "best_epoch": self.best_epoch}
+        return {**noted, "best_predictions": predictions, "seconds": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what was noted in another process."""
+        self.curve, self.best_epoch = list(state["curve"]), state["best_epoch"]
+        self.seconds, predictions = state["seconds"], state["best_predictions"]
+        self.best_predictions = None if predictions is None else np.array(predictions)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Score one epoch."""
         start = time.perf_counter()
-        if not self.curve:
+        if not self._is_placed:
+            self._is_placed = True
             self.parts = _placed(self.parts, torch.device(getattr(net, "device", None) or "cpu"))
         score = self.parts.validation_score(net)
         if not self.curve or score >= max(self.curve):

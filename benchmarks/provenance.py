@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "machine", "source_hash", "versions"]
+__all__ = ["commit", "machine", "package_hash", "source_hash", "versions"]
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
@@ -58,8 +58,18 @@ def _git(*arguments: str) -> str | None:
 @cache
 def source_hash() -> str:
     """Return a hash of all Python files of the package and of the benchmarks."""
+    return _hash_of_sources("ltresample", "benchmarks")
+
+
+@cache
+def package_hash() -> str:
+    """Return a hash of all Python files of the package."""
+    return _hash_of_sources("ltresample")
+
+
+def _hash_of_sources(*folders: str) -> str:
     digest = hashlib.sha256()
-    for folder in ("ltresample", "benchmarks"):
+    for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(path.relative_to(ROOT).as_posix().encode())
             digest.update(path.read_bytes())

@@ -4,6 +4,9 @@
     python -m benchmarks.run reuters --data FOLDER --jobs 2
     python -m benchmarks.run SUITE --device cuda --jobs 4
 
+    python -m benchmarks.run SUITE --plan              # which epochs rows share; trains nothing
+    python -m benchmarks.run SUITE --budget 480        # what fits into 480 seconds, the rest next time
+
 Every finished run is one line in the records; killed and started again, the command goes on where
 it was. See benchmarks/README.md.
 """
@@ -13,21 +16,30 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 import time
 import traceback
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.records import RecordFile, run_key
+from benchmarks.schedule import Job, Pace, jobs_of, plan_lines
 from benchmarks.suites import Run, Suite, Task, load_suite
+from benchmarks.trunks import check_claims
+from benchmarks.units import BudgetOver
 
 __all__ = ["main"]
 
 HERE = Path(__file__).parent
+GRACE = 5.0  # seconds after the deadline in which a worker may still end by itself
+
+
+class DeviceLost(RuntimeError):
+    """The accelerator no longer answers."""
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,16 +57,32 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--records", type=Path, default=HERE / "records", metavar="DIR")
     parser.add_argument("--tables", type=Path, default=HERE / "tables", metavar="DIR")
     parser.add_argument("--table-only", action="store_true", help="run nothing, write the tables")
+    parser.add_argument("--plan", action="store_true", help="say which epochs rows share, and end")
+    parser.add_argument("--unshared", action="store_true", help="train each row from its beginning")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="start what fits, and end")
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="between two states of a training (default: 60)",
+    )
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a suite; give 0, 1 if runs failed, 2 for a wrong argument, 130 if interrupted."""
     options = arguments(argv)
+    options.deadline = None if options.budget is None else time.time() + options.budget
     try:
+        _check_budget(options.budget)
         _check_device(options.device)
         suite = load_suite(options.suite)
         runs = suite.chosen(rows=options.only, variants=options.variants)
+        check_claims(suite.runs)
+        if options.plan:
+            print("\n".join(plan_lines(suite, runs)))
+            return 0
         n_failed = 0 if options.table_only else _run_missing(suite, runs, options)
     except (ValueError, RuntimeError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
@@ -82,76 +110,216 @@ def _check_device(device: str) -> None:
         ) from None
 
 
+def _check_budget(budget: float | None) -> None:
+    if budget is not None and not budget > 0:
+        raise ValueError(f"--budget must be a number of seconds above 0. Got {budget:g}.")
+
+
 def _run_missing(suite: Suite, runs: list[Run], options: argparse.Namespace) -> int:
     path = options.records / f"{suite.name}.jsonl"
     with RecordFile(path).opened() as file:
         if file.n_dropped:
             print(f"{path}: dropped an unfinished last line of {file.n_dropped} bytes")
-        tasks = _missing_tasks(suite, runs, file, options)
+        tasks, hashes = _tasks(suite, runs, options)
+        known = [
+            run_key(task.spec, task.seed, hashes[i]) in file.keys for i, task in enumerate(tasks)
+        ]
+        missing = [task for task, is_known in zip(tasks, known, strict=True) if not is_known]
         n_all = len(runs) * (options.seeds or suite.n_seeds)
-        print(f"{suite.name}: {n_all} runs, {n_all - len(tasks)} recorded, {len(tasks)} to do")
-        return _run_all(tasks, file, jobs=options.jobs) if tasks else 0
+        print(f"{suite.name}: {n_all} runs, {n_all - len(missing)} recorded, {len(missing)} to do")
+        if not missing:
+            return 0
+        states = path.with_suffix(".states")
+        n_failed = _Running(tasks, hashes, known, file, states, options).to_the_end()
+        if _is_complete(suite, file, options):
+            shutil.rmtree(states, ignore_errors=True)  # no run is left that could need one
+        return n_failed
 
 
-def _missing_tasks(
-    suite: Suite, runs: list[Run], file: RecordFile, options: argparse.Namespace
-) -> list[Task]:
-    """List what is to do, seed by seed, so that a part of the runs already compares all rows."""
+def _is_complete(suite: Suite, file: RecordFile, options: argparse.Namespace) -> bool:
+    recorded = {(record["variant"], record["row"], record["seed"]) for record in file.records}
+    seeds = range(max(options.seeds or 0, suite.n_seeds))
+    return recorded >= {(run.variant, run.row, seed) for run in suite.runs for seed in seeds}
+
+
+def _tasks(
+    suite: Suite, runs: list[Run], options: argparse.Namespace
+) -> tuple[list[Task], list[str]]:
+    """List all runs and the hashes of their data, seed by seed, the most valuable rows first.
+
+    So a part of the runs already compares all rows. Of two equal runs the first one counts.
+    """
     from benchmarks.data_sets import hash_of
 
     folder = None if options.data is None else options.data.resolve()
+    rank = {name: i for i, name in enumerate(suite.order)}
+    runs = sorted(runs, key=lambda run: rank.get(run.row, len(rank)))
     hashes = [hash_of(run.spec["data"], folder) for run in runs]
-    seen = set(file.keys)
-    tasks = []
+    tasks: dict[str, tuple[Task, str]] = {}
     for seed in range(options.seeds or suite.n_seeds):
         for run, hashed in zip(runs, hashes, strict=True):
-            key = run_key(run.spec, seed, hashed)
-            if key not in seen:
-                tasks.append(
-                    Task(suite.name, run.variant, run.row, run.spec, seed, folder, options.device)
-                )
-                seen.add(key)
-    return tasks
+            task = Task(suite.name, run.variant, run.row, run.spec, seed, folder, options.device)
+            tasks.setdefault(run_key(run.spec, seed, hashed), (task, hashed))
+    return [task for task, _ in tasks.values()], [hashed for _, hashed in tasks.values()]
 
 
-def _run_all(tasks: list[Task], file: RecordFile, *, jobs: int) -> int:
-    """Run tasks in processes of their own; record each as it ends."""
-    _limit_threads(max(task.spec["threads"] for task in tasks))
-    progress = Progress(tasks, file.records, jobs)
-    n_failed = 0
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-        pending = {pool.submit(_work, task): task for task in tasks}
+class Ended(NamedTuple):
+    """What comes back from a worker."""
+
+    record: dict[str, Any] | None
+    stopped_at: int | None  # the epoch after which the time was up
+    seconds: float
+
+
+class _Running:
+    """Jobs in processes of their own, each started when what it needs is there."""
+
+    def __init__(self, tasks, hashes, known, file, states, options):
+        self.file, self.options = file, options
+        missing = [task for task, is_known in zip(tasks, known, strict=True) if not is_known]
+        self.progress = Progress(missing, file.records, options.jobs)
+        self.pace = Pace(states / "seconds.json", file.records)
+        place = {"folder": states, "every": options.every, "deadline": self._deadline_of_workers()}
+        self.waiting = jobs_of(tasks, hashes, known, place, unshared=options.unshared)
+        self.done: set[str] = set()
+        self.lost: set[str] = set()  # states that will not come: their training failed
+        self.n_failed = self.n_advanced = 0
+        _limit_threads(max(task.spec["threads"] for task in missing))
+
+    def _deadline_of_workers(self) -> float | None:
+        """Leave a little time for the tables."""
+        deadline, budget = self.options.deadline, self.options.budget
+        return None if deadline is None else deadline - min(5.0, 0.05 * budget)
+
+    def to_the_end(self) -> int:
+        """Run all jobs, or those that fit; return how many runs failed."""
+        context = multiprocessing.get_context("spawn")
+        jobs = self.options.jobs
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
+            running: dict[Future, Job] = {}
+            try:
+                while self._start(pool, running) or running:
+                    ended, _ = wait(running, timeout=self._patience(), return_when=FIRST_COMPLETED)
+                    if not ended and self._is_over():
+                        _end_workers()
+                        break
+                    for future in ended:
+                        self._take(future, running.pop(future))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return self._told()
+
+    def _start(self, pool: ProcessPoolExecutor, running: dict[Future, Job]) -> bool:
+        """Submit jobs up to the number that may run at once; tell whether one was submitted."""
+        self._drop_lost()
+        started = False
+        for job in list(self.waiting):
+            if len(running) >= self.options.jobs:
+                break
+            left = None if self.options.deadline is None else self._left()
+            if job.needs <= self.done and (left is None or self.pace.fits(job, left)):
+                self.waiting.remove(job)
+                running[pool.submit(_work, job.unit)] = job
+                started = True
+        return started
+
+    def _left(self) -> float:
+        return self._deadline_of_workers() - time.time()
+
+    def _patience(self) -> float | None:
+        return None if self.options.deadline is None else max(0.1, self._left() + GRACE)
+
+    def _is_over(self) -> bool:
+        return self.options.deadline is not None and self._left() < 0
+
+    def _drop_lost(self) -> None:
+        for job in list(self.waiting):
+            if job.needs & self.lost:
+                self.waiting.remove(job)
+                self._fail(job, RuntimeError("a training that it shares with other rows failed"))
+
+    def _fail(self, job: Job, err: Exception) -> None:
+        self.lost |= job.gives
+        if job.unit.is_last:
+            self.n_failed += 1
+            self.progress.tell_failure(job.unit.task, err)
+        else:
+            self.progress.tell_stretch(job, f"FAILED: {type(err).__name__}: {err}")
+
+    def _take(self, future: Future, job: Job) -> None:
+        """Record what a job gave."""
+        task = job.unit.task
         try:
-            for future in as_completed(pending):
-                n_failed += not _recorded(future, pending[future], file, progress)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return n_failed
+            ended = future.result()
+        except BrokenProcessPool as err:
+            raise RuntimeError(
+                f"A worker process died during {task.row!r}, seed {task.seed}, perhaps for lack of "
+                "memory. What had ended is recorded. Start again with fewer --jobs."
+            ) from err
+        except DeviceLost as err:
+            raise RuntimeError(
+                f"{err} It was lost during {task.row!r}, seed {task.seed}. What had ended is recorded; "
+                "start again when the device is back."
+            ) from err
+        except Exception as err:
+            self._fail(job, err)
+            return
+        self.pace.note(job, ended)
+        if ended.stopped_at is not None:
+            self.n_advanced += ended.stopped_at > job.done_before
+            self.progress.tell_stretch(job, f"stopped after epoch {ended.stopped_at}")
+            self.lost |= job.gives
+            return
+        self.n_advanced += 1
+        self.done |= job.gives
+        if ended.record is None:
+            self.progress.tell_stretch(job, f"{ended.seconds:.1f} s")
+        else:
+            self.file.append(ended.record)
+            self.progress.tell(task, ended.record)
+
+    def _told(self) -> int:
+        """Say what is left after a budget."""
+        left = len(self.progress.left)
+        if self.options.deadline is not None and left:
+            if not self.n_advanced and not self.n_failed:
+                raise ValueError(
+                    f"--budget {self.options.budget:g} is too short: not one step of training or run "
+                    f"was finished in it{self.pace.advice(self.waiting)}. Nothing was recorded."
+                )
+            print(f"the budget is spent; {left} runs are left, the same command goes on with them")
+        return self.n_failed
 
 
-def _recorded(future: Future, task: Task, file: RecordFile, progress: Progress) -> bool:
-    """Append the record of a run that ended; tell whether there was one."""
+def _end_workers() -> None:
+    """End workers that did not end by themselves."""
+    for process in multiprocessing.active_children():
+        process.terminate()
+
+
+def _work(unit: Any) -> Ended:
+    from benchmarks.trial import run_unit  # loads what the runner itself has no use for
+
+    began = time.time()
+    record = stopped_at = None
     try:
-        record = future.result()
-    except BrokenProcessPool as err:
-        raise RuntimeError(
-            f"A worker process died during {task.row!r}, seed {task.seed}, perhaps for lack of "
-            "memory. What had ended is recorded. Start again with fewer --jobs."
-        ) from err
+        record = run_unit(unit)
+    except BudgetOver as over:
+        stopped_at = over.epoch
     except Exception as err:
-        progress.tell_failure(task, err)
-        return False
-    file.append(record)
-    progress.tell(task, record)
-    return True
+        _check_answers(unit.task.device, err)
+        raise
+    return Ended(record, stopped_at, time.time() - began)
 
 
-def _work(task: Task) -> dict[str, Any]:
-    from benchmarks.trial import run_trial  # loads what the runner itself has no use for
-
-    return run_trial(task)
+def _check_answers(device: str, err: Exception) -> None:
+    """Tell a failed run from an accelerator that is gone: with it every other run would fail, too."""
+    try:
+        _check_device(device)
+    except ValueError:
+        reason = (str(err).splitlines() or [type(err).__name__])[0]
+        raise DeviceLost(f"The device {device} does not answer any more: {reason}.") from err
 
 
 def _limit_threads(threads: int) -> None:
@@ -219,6 +387,10 @@ class Progress:
             parts.append(f"accepted {100 * accepted:.0f} %")
         parts.append(f"{sum(record['seconds'].values()):.1f} s")
         self._line(task, ", ".join(parts))
+
+    def tell_stretch(self, job: Job, text: str) -> None:
+        """Print how a part of a run ended that is no run."""
+        print(f"{' ' * (2 * len(str(self.n)) + 3)} {job.title()}: {text}", flush=True)
 
     def tell_failure(self, task: Task, error: Exception) -> None:
         """Print why a run failed."""

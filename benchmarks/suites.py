@@ -14,10 +14,10 @@ __all__ = ["Run", "Suite", "Task", "load_suite", "merged", "suite_names"]
 
 FOLDER = Path(__file__).parent / "suites"
 TOP_LEVEL = {"title", "notes", "extends", "include", "references", "protocol", "variants", "rows"}
-TOP_LEVEL |= {"paper"}
+TOP_LEVEL |= {"paper", "order"}
 PROTOCOL = {"data", "validation", "seeds", "threads", "classifier", "sampler", "wrap"}
 PROTOCOL |= {"parts", "guides"}
-ROW = {"name", "note", "paper", "paper_row", "only", "variants"}
+ROW = {"name", "note", "paper", "paper_row", "only", "variants", "trunk"}
 
 
 class Task(NamedTuple):
@@ -42,6 +42,7 @@ class Run:
     paper_row: str
     note: str = ""
     paper: str = ""
+    trunk: str = ""  # a row with which it says to share its first epochs
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Suite:
         Which of the papers' columns stand beside ours; empty for none. ``tables`` lists tables with
         the column for each metric (``error``: 100 - bACC), each with the ``name`` of its paper, if
         not all are of one, and the ``variants`` it is for, if not all.
+    order : list of str
+        Rows in the order of their value, for runs within a budget; rows that are not named come last.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Suite:
     runs: list[Run]
     references: list[str] = field(default_factory=list)
     paper: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
 
     @property
     def variants(self) -> list[str]:
@@ -129,6 +133,7 @@ def load_suite(name: str) -> Suite:
         runs=list(_runs(content, protocol)),
         references=content.get("references", []),
         paper=content.get("paper", {}),
+        order=content.get("order", []),
     )
 
 
@@ -183,6 +188,12 @@ def _check(content: dict[str, Any], path: Path) -> None:
     for row in content.get("rows", []):
         if "name" not in row:
             raise ValueError(f"Each row of {path.name} must have a name. Got {row!r}.")
+    if "extends" not in content:
+        names = [row["name"] for row in content["rows"]]
+        trunks = [row["trunk"] for row in content["rows"] if "trunk" in row]
+        for wanted in [*content.get("order", []), *trunks]:
+            if wanted not in names:
+                raise unknown(f"row in {path.name}:", wanted, names)
 
 
 def _runs(content: dict[str, Any], protocol: dict[str, Any]) -> Iterator[Run]:
@@ -202,6 +213,7 @@ def _runs(content: dict[str, Any], protocol: dict[str, Any]) -> Iterator[Run]:
                 paper_row=row.get("paper_row", row["name"]),
                 note=row.get("note", ""),
                 paper=row.get("paper", ""),
+                trunk=row.get("trunk", ""),
             )
 
 

@@ -13,15 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.checkpoints import Checkpoints, read, restore
 from benchmarks.comparison import packed_documents
 from benchmarks.components import build, find
 from benchmarks.data_sets import TrainTest, hash_of, load, split
 from benchmarks.provenance import commit, machine, source_hash, versions
 from benchmarks.records import run_key
 from benchmarks.suites import Task
+from benchmarks.units import Unit, newest
 from ltresample.metrics import LongTailReport
 
-__all__ = ["Parts", "offline_sampler", "run_trial"]
+__all__ = ["Parts", "offline_sampler", "run_trial", "run_unit"]
 
 ARRAYS = ("labels", "class_counts", "n_test", "recall")
 HISTORY = {
@@ -29,6 +31,7 @@ HISTORY = {
     "acceptance": "acceptance_rate",
     "share_synthesized": "share_synthesized",
 }
+BEFORE_START = {"share_synthesized": 0.0}  # of epochs that a training without resampler gave
 
 
 class Parts(NamedTuple):
@@ -93,12 +96,36 @@ def run_trial(task: Task) -> dict[str, Any]:
     dict
         The record, plain JSON values.
     """
+    return run_unit(Unit(task))
+
+
+def run_unit(unit: Unit) -> dict[str, Any] | None:
+    """Do a whole run, or a stretch of one of its trainings.
+
+    Parameters
+    ----------
+    unit : Unit
+        What to do.
+
+    Returns
+    -------
+    dict or None
+        The record, plain JSON values; None after a stretch that is not the run's last.
+
+    Raises
+    ------
+    BudgetOver
+        If the time was up; the state so far is written down.
+    """
+    task = unit.task
     data = load(task.spec["data"], task.folder)
     hashed = hash_of(task.spec["data"], task.folder)
     parts = Parts.of(data, task.spec["validation"], task.seed)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        outcome = _trained(task, parts, hashed)
+        outcome = _trained(unit, parts, hashed)
+    if not unit.is_last:
+        return None
     told = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
     return {
         "key": run_key(task.spec, task.seed, hashed),
@@ -114,22 +141,30 @@ def run_trial(task: Task) -> dict[str, Any]:
     }
 
 
-def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
+def _trained(unit: Unit, parts: Parts, hashed: str) -> dict[str, Any]:
     """Train as the spec says, and score."""
-    spec, clock, monitor = task.spec, Clock(), None
-    made = _maker(task, parts, hashed, clock)
+    task, clock, monitor = unit.task, Clock(), None
+    spec = task.spec
+    made = _maker(unit, parts, hashed, clock)
     X, y, sampler = parts.X_train, parts.y_train, None
     if "sampler" in spec:
         sampler = _placed(made(spec["sampler"], "sampler"), task.device)
         X, y = clock.timed("sampling", lambda: sampler.fit_resample(X, y))
-    classifier = _placed(made(spec["classifier"], "classifier"), task.device)
+    settings = spec["classifier"] if unit.stretch is None else unit.stretch.classifier
+    classifier = _placed(made(settings, "classifier"), task.device)
     if "wrap" in spec:
         classifier = made({**spec["wrap"], "estimator": _untold(classifier)}, "wrap")
     else:
         monitor = _listened(classifier, parts)
-    clock.timed("training", lambda: classifier.fit(X, y))
+    if unit.stretch is not None:
+        _advance(unit, classifier, monitor, X, y, clock)
+    else:
+        clock.timed("training", lambda: classifier.fit(X, y))
+        if monitor is not None:
+            clock.seconds["training"] -= monitor.seconds
+    if not unit.is_last:
+        return {}
     if monitor is not None:
-        clock.seconds["training"] -= monitor.seconds
         clock.seconds["scoring"] = monitor.seconds
     return {
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
@@ -139,16 +174,43 @@ def _trained(task: Task, parts: Parts, hashed: str) -> dict[str, Any]:
     }
 
 
+def _advance(
+    unit: Unit, net: Any, monitor: Any, X: np.ndarray, y: np.ndarray, clock: Clock
+) -> None:
+    """Train the epochs of a stretch, from the newest state of its own or from its parent's."""
+    stretch, place = unit.stretch, unit.place
+    found = newest(place.folder, stretch.key)
+    key = stretch.key if found else stretch.parent
+    found = found or (key and newest(place.folder, key))
+    state = None if found is None else read(found[1], key, unit.task.device)
+    spent = {"training": 0.0, "cpu": 0.0} if state is None else state["spent"]
+    wanted = {"may_cut": unit.may_cut, "keep_last": unit.is_wanted}
+    watch = Checkpoints(place, stretch.key, stretch.last, monitor, spent, **wanted)
+    net.set_params(callbacks=[*net.callbacks, ("checkpoints", watch)])
+    if state is None:
+        net.fit(X, y, epochs=stretch.last)
+    else:
+        net.fit(X, y, epochs=0)  # makes all parts as at the beginning of a training
+        restore(net, monitor, state)
+        net.partial_fit(X, y, epochs=stretch.last - state["epoch"])
+    told = watch.so_far()
+    clock.add("training", told["training"], told["cpu"])
+
+
 def _maker(
-    task: Task, parts: Parts, hashed: str, clock: Clock
+    unit: Unit, parts: Parts, hashed: str, clock: Clock
 ) -> Callable[[dict[str, Any], str], Any]:
     """Return a function that builds what a part of the spec, of some name, stands for."""
+    task = unit.task
 
     def guide(name: str, path: str) -> Any:
-        child = _child(task.seed, f"guide{path}")
-        made = _guide_of(task.spec["guides"][name], child, parts, hashed, device=task.device)
-        clock.add("guides", made.seconds, made.cpu_seconds)
-        return copy.deepcopy(made.fitted)
+        if name in unit.guides:
+            return _guide_from_state(unit, name, made, parts, clock)
+        is_row = task.spec["guides"][name].get("seed") == "classifier"
+        child = task.seed if is_row else _child(task.seed, f"guide{path}")
+        own = _guide_of(task.spec["guides"][name], child, parts, hashed, device=task.device)
+        clock.add("guides", own.seconds, own.cpu_seconds)
+        return copy.deepcopy(own.fitted)
 
     def made(settings: dict[str, Any], name: str) -> Any:
         return build(
@@ -182,11 +244,22 @@ def offline_sampler(task: Task) -> tuple[Any, np.ndarray, np.ndarray]:
     data = load(task.spec["data"], task.folder)
     hashed = hash_of(task.spec["data"], task.folder)
     parts = Parts.of(data, task.spec["validation"], task.seed)
-    made = _maker(task, parts, hashed, Clock())
+    made = _maker(Unit(task), parts, hashed, Clock())
     sampler = made(task.spec["classifier"]["resampler"], "classifier.resampler")
     X = parts.X_train
     X = X.astype(np.float32) / 255 if X.dtype == np.uint8 else X.astype(np.float32)
     return sampler, X, parts.y_train
+
+
+def _guide_from_state(unit: Unit, name: str, made: Callable, parts: Parts, clock: Clock) -> Any:
+    """Return the network of a guide that was trained as stretches."""
+    stretch, task = unit.guides[name], unit.task
+    found = newest(unit.place.folder, stretch.key)
+    state = read(found[1], stretch.key, task.device)
+    net = _untold(_placed(made(stretch.classifier, "classifier"), task.device))
+    restore(net.fit(parts.X_train, parts.y_train, epochs=0), None, state)
+    clock.add("guides", state["spent"]["training"], state["spent"]["cpu"])
+    return net.module_
 
 
 def _child(seed: int, path: str) -> int:
@@ -224,7 +297,7 @@ def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts, device: str) ->
     classifier = build(
         spec["classifier"],
         guide=lambda name, path: find(name, kind="guide of a guide", known={}),
-        seed=lambda path: _child(seed, path),
+        seed=lambda path: _child(seed, f"{spec.get('seed', '')}{path}"),
     )
     classifier = _untold(_placed(classifier, device)).fit(parts.X_train, parts.y_train)
     return getattr(classifier, "module_", classifier)
@@ -300,7 +373,7 @@ def _history(classifier: Any) -> dict[str, list]:
     """Return what the classifier noted after each epoch."""
     epochs = list(getattr(classifier, "history", None) or [])
     return {
-        name: [_plain(epoch[column]) for epoch in epochs]
+        name: [_plain(epoch.get(column, BEFORE_START.get(name))) for epoch in epochs]
         for name, column in HISTORY.items()
         if epochs and column in epochs[-1]
     }
