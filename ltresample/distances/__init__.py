@@ -1,6 +1,6 @@
 """Distances between two sets of embeddings, many pairs of sets at once."""
 
-from ltresample.distances._ahead import run_ahead
+from ltresample.distances._ahead import RunAhead
 from ltresample.distances._base import Distance, SetPairs
 from ltresample.distances._costs import (
     cosine_cost,
@@ -18,12 +18,12 @@ __all__ = [
     "EnergyDistance",
     "ExactTransport",
     "MaximumMeanDiscrepancy",
+    "RunAhead",
     "SetPairs",
     "SinkhornTransport",
     "TransportPlan",
     "cosine_cost",
     "euclidean_cost",
-    "run_ahead",
     "sinkhorn_plan",
     "squared_euclidean_cost",
     "unit_rows",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Problem", "check_numbers", "pose"]
+__all__ = ["Problem", "check_numbers", "pose", "with_mass"]
 
 
 class Problem(NamedTuple):
@@ -119,6 +119,14 @@ def _refuse_zeros(name: str, lacking: Tensor) -> None:
     raise ValueError(
         f"{name} must hold a weight above 0 in each problem. Got zeros only in problem "
         f"{int(lacking.int().argmax())}. A problem without rows is told by {mask}."
+    )
+
+
+def with_mass(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Return weights that let an empty problem be solved as one with mass: nothing divides by 0."""
+    return tuple(
+        torch.where(problem.occupied[:, None], weight, 1 / weight.shape[1])
+        for weight in (problem.a, problem.b)
     )
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ScaledPlan", "scaled_ahead", "scaled_plan"]
+__all__ = ["CHECK_EVERY", "ScaledPlan", "scaled_ahead", "scaled_plan"]
 
 # Iterations between two checks of the marginals.
-_CHECK_EVERY = 4
+CHECK_EVERY = 4
 # After the first number of iterations it is given up if, at the present rate, the second number of
 # further ones would not do: some Newton steps then cost less.
 _GIVE_UP_AFTER, _PATIENCE = 32, 64
@@ -104,7 +104,7 @@ def _iterate(xp: Any, K: Any, a: Any, b: Any, *, max_iter: int) -> Iterator[_Che
     v = xp.sign(b)  # one, zero where nothing exists
     for n_iter in range(max_iter + 1):
         xp.matmul(v, Kt, out=Kv)
-        if n_iter == max_iter or (n_iter > 0 and n_iter % _CHECK_EVERY == 0):
+        if n_iter == max_iter or (n_iter > 0 and n_iter % CHECK_EVERY == 0):
             error = abs(u * Kv - a).sum((1, 2))  # (S,)
             kept = (u, v) if xp is np else (u.clone(), v.clone())
             yield _Check(n_iter, *kept, error)
@@ -129,7 +129,7 @@ def _first_end(
 ) -> tuple[tuple[_Check, float] | None, float]:
     """Return the first iterate at which there is nothing more to do, and the last error."""
     for check, worst in zip(checks, worsts, strict=True):
-        expected = worst * (worst / before) ** (_PATIENCE / _CHECK_EVERY)
+        expected = worst * (worst / before) ** (_PATIENCE / CHECK_EVERY)
         hopeless = check.n_iter >= _GIVE_UP_AFTER and expected > tol
         if check.n_iter == max_iter or worst <= tol or hopeless:
             return (check, worst), worst
@@ -138,28 +138,37 @@ def _first_end(
 
 
 def scaled_ahead(
-    cost: Tensor, a: Tensor, b: Tensor, *, max_iter: int, tol: float
+    cost: Tensor, a: Tensor, b: Tensor, *, n_iter: int, tol: float
 ) -> tuple[Tensor, Tensor]:
     """Scale on an accelerator without waiting for it.
 
     Parameters
     ----------
-    cost, a, b, max_iter, tol
-        As in `scaled_plan`; at most 32 iterations are run.
+    cost, a, b, tol
+        As in `scaled_plan`.
+    n_iter : int
+        Iterations that are run.
 
     Returns
     -------
     plan : Tensor of shape (S, n, m)
-        That of the first check at which all problems have converged, as `scaled_plan` gives.
-    worst : Tensor of shape ()
-        Its largest error.
+        The one that `scaled_plan` gives, where so many iterations are enough.
+    needed : Tensor of shape ()
+        Iterations after which all problems have converged; infinity where they have not, or where
+        they converge so slowly that `scaled_plan` would leave the rest to Newton's method.
     """
     K = (-cost).exp()
-    checks = list(_iterate(torch, K, a, b, max_iter=min(max_iter, _GIVE_UP_AFTER)))
-    worsts = torch.stack([check.error.max() for check in checks])
-    first = (worsts <= tol).int().argmax()[None]  # 0 where none has: then the plan is not used
+    checks = list(_iterate(torch, K, a, b, max_iter=n_iter))
+    at = torch.tensor([check.n_iter for check in checks], dtype=cost.dtype, device=cost.device)
+    worst = torch.stack([check.error.max() for check in checks])
+    before = torch.nn.functional.pad(worst[:-1], (1, 0), value=torch.inf)
+    expected = worst * (worst / before) ** (_PATIENCE / CHECK_EVERY)
+    converged = worst <= tol
+    ends = converged | ((at >= _GIVE_UP_AFTER) & (expected > tol))
+    first = ends.int().argmax()[None]  # 0 where none does: then the plan is not used
     u, v = (
         torch.stack(part).index_select(0, first)[0]
         for part in ([check.u for check in checks], [check.v for check in checks])
     )
-    return K * u.mT * v, worsts.index_select(0, first)[0]
+    needed = torch.where(converged, at, torch.inf).index_select(0, first)[0]
+    return K * u.mT * v, needed

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from ltresample._torch import in_full_precision
-from ltresample.distances._ahead import goes_ahead, note
 from ltresample.distances._newton import newton_plan
-from ltresample.distances._problem import Problem, check_numbers, pose
-from ltresample.distances._scaling import ScaledPlan, scaled_ahead, scaled_plan
+from ltresample.distances._problem import Problem, check_numbers, pose, with_mass
+from ltresample.distances._scaling import ScaledPlan, scaled_plan
 from ltresample.exceptions import LongTailWarning
 
 __all__ = ["TransportPlan", "sinkhorn_plan", "solve", "warn_not_converged"]
@@ -146,17 +145,13 @@ def sinkhorn_plan(
 
 def solve(problem: Problem, *, reg: float, max_iter: int, tol: float) -> TransportPlan:
     """Scale where the range of the costs allows it, then finish what is left by Newton steps."""
-    cost, a, b, occupied = problem
+    cost = problem.cost
     if 0 in cost.shape:
-        nothing = cost.new_zeros(len(cost))
-        return TransportPlan(cost.clone(), (a.log(), b.log()), nothing, 0, converged=True)
-    # An empty problem is solved as one with mass, so that nothing is divided by zero.
-    a = torch.where(occupied[:, None], a, 1 / a.shape[1])
-    b = torch.where(occupied[:, None], b, 1 / b.shape[1])
+        potentials = problem.a.log(), problem.b.log()
+        return TransportPlan(cost.clone(), potentials, cost.new_zeros(len(cost)), 0, converged=True)
+    a, b = with_mass(problem)
     least = cost.flatten(1).amin(1)  # (S,)
     shifted = cost - least[:, None, None]
-    if goes_ahead(cost):
-        return _solve_ahead(shifted, a, b, occupied, reg=reg, max_iter=max_iter, tol=tol)
     spread = float(shifted.max()) / reg
     if not math.isfinite(spread):
         raise ValueError("cost must be finite where it is not masked. Got NaN or infinite costs.")
@@ -168,25 +163,6 @@ def solve(problem: Problem, *, reg: float, max_iter: int, tol: float) -> Transpo
         found = _unsolved(*scaled)
     found = _finish(found, *scaled, max_iter=max_iter, tol=tol)
     return _unscale(found, problem, least=least, reg=reg, tol=tol)
-
-
-def _solve_ahead(
-    shifted: Tensor,
-    a: Tensor,
-    b: Tensor,
-    occupied: Tensor,
-    *,
-    reg: float,
-    max_iter: int,
-    tol: float,
-) -> TransportPlan:
-    """Scale and take it that this will do; `run_ahead` sees later whether it did."""
-    cost = shifted * (1 / reg)
-    plan, worst = scaled_ahead(cost, a, b, max_iter=max_iter, tol=tol)
-    note((cost.max() <= _SAFE_RANGE[cost.dtype]) & (worst <= tol))
-    unknown = torch.full_like(a, torch.nan), torch.full_like(b, torch.nan)
-    plan = plan * occupied[:, None, None]
-    return TransportPlan(plan, unknown, worst.expand(len(a)), 0, converged=True)
 
 
 def _unscale(

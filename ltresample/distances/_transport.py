@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 
 from ltresample._torch import in_full_precision
+from ltresample.distances._ahead import goes_ahead, plan_ahead
 from ltresample.distances._base import Distance, SetPairs, set_pairs
 from ltresample.distances._costs import Cost, find_cost
 from ltresample.distances._problem import Problem, check_numbers
 from ltresample.distances._sinkhorn import solve, warn_not_converged
 
 __all__ = ["ExactTransport", "SinkhornTransport"]
+
+
+_EASY_RANGE = 25.0  # of costs over reg, within which at most 32 scalings do nearly always
 
 
 class _Transport(Distance):
@@ -121,8 +125,12 @@ class SinkhornTransport(_Transport):
         # Padding has weight zero and a finite cost, so no masks are needed.
         options = {"reg": self.reg, "max_iter": self.max_iter, "tol": self.tol}
         check_numbers(cost, reg=self.reg, max_iter=self.max_iter)
-        occupied = pairs.a.any(1) & pairs.b.any(1)
-        found = solve(Problem(cost, pairs.a, pairs.b, occupied), **options)
+        problem = Problem(cost, pairs.a, pairs.b, pairs.a.any(1) & pairs.b.any(1))
+        # Cosine costs span at most 2: for a large reg scaling is known to be fast.
+        easy = self.cost == "cosine" and self.reg >= 2 / _EASY_RANGE and 0 not in cost.shape
+        if easy and goes_ahead(cost.device):
+            return plan_ahead(problem, **options)
+        found = solve(problem, **options)
         if not found.converged:
             warn_not_converged(found, **options)
         return found.plan
