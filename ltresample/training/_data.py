@@ -54,6 +54,11 @@ class RowDataset(Dataset):
         """The rows as they came in; scoring callbacks read it."""
         return self.rows.raw()
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows and shape of a row; skorch's `InputShapeSetter` reads it."""
+        return (len(self), *self.rows.row_shape)
+
     def __len__(self) -> int:
         return len(self.rows)
 

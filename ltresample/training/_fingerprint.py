@@ -36,7 +36,7 @@ PACKAGE = "ltresample"
 PLAIN = (bool, int, float, complex, str, bytes, type(None), types.EllipsisType)
 OF_NO_MATTER = {  # of a class
     *("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__annotate_func__"),
-    *("__firstlineno__", "__static_attributes__", "__qualname__"),
+    *("__firstlineno__", "__static_attributes__", "__qualname__", "__slotnames__"),
 }
 BY_CLASS = {"builtins", "accelerate", "tqdm"}  # iterators, handles
 
@@ -237,7 +237,7 @@ def _add_code(total: _Hasher, value: types.CodeType) -> None:
 def _add_function(total: _Hasher, value: types.FunctionType) -> None:
     total.say("function", value.__name__)
     if _is_library(value):
-        total.say(value.__module__, value.__qualname__)
+        _add_library(total, value)
     else:
         total.add(value.__code__)
         total.add(_referred(value.__code__, value.__globals__))
@@ -283,6 +283,7 @@ def _global_names(code: types.CodeType) -> list[str]:
 def _add_class(total: _Hasher, value: type) -> None:
     total.say("class", value.__module__, value.__qualname__)
     if _is_library(value):
+        _add_library(total, value)
         return
     total.add(value.__bases__)
     for name, part in sorted(vars(value).items()):
@@ -311,8 +312,10 @@ def _add_partial(total: _Hasher, value: functools.partial) -> None:
     total.add([value.func, value.args, value.keywords])
 
 
-def _add_named(total: _Hasher, value: Any) -> None:
-    total.say(type(value).__name__, getattr(value, "__module__", ""), value.__name__)
+def _add_built_in(total: _Hasher, value: Any) -> None:
+    total.say(type(value).__name__, value.__name__)
+    if not isinstance(value.__self__, types.ModuleType):
+        total.add(value.__self__)
 
 
 @functools.cache
@@ -322,25 +325,28 @@ def _library_roots() -> tuple[str, ...]:
     return tuple(os.path.realpath(root) + os.sep for root in roots)
 
 
-@functools.cache
-def _is_library_file(file: str | None) -> bool:
-    return file is None or os.path.realpath(file).startswith(_library_roots())
-
-
 def _is_library(value: Any) -> bool:
-    """Tell whether a function, class or module comes with Python, a package, or this one.
-
-    Installed packages do not change under a run; this one is hashed as a whole.
-    """
+    """Tell whether a function, class or module comes with Python, a package, or this one."""
     name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
     root = (name or "").partition(".")[0]
-    if root == "__main__":
-        return False
-    if root in (PACKAGE, "builtins"):
-        return True
-    if isinstance(value, types.FunctionType):
-        return _is_library_file(value.__code__.co_filename)
-    return _is_library_file(getattr(sys.modules.get(name), "__file__", None))
+    if root == PACKAGE or root in sys.stdlib_module_names:
+        return root != "__main__"
+    file = getattr(sys.modules.get(root), "__file__", None)
+    return file is not None and os.path.realpath(file).startswith(_library_roots())
+
+
+def _add_library(total: _Hasher, value: Any) -> None:
+    """Add what comes with a package: its name, and the file in which it stands."""
+    total.say(value.__module__, value.__qualname__, _file_hash(value.__module__))
+
+
+@functools.cache
+def _file_hash(module: str) -> str:
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    is_source = file.endswith(".py") and not module.startswith(
+        PACKAGE
+    )  # which is hashed as a whole
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if is_source else ""
 
 
 # ---------------------------------------------------------------------- objects
@@ -409,7 +415,8 @@ KINDS: list[tuple[Any, Callable[[_Hasher, Any], None]]] = [
     (property, _add_property),
     (functools.partial, _add_partial),
     (types.CodeType, _add_code),
-    ((types.BuiltinFunctionType, types.ModuleType), _add_named),
+    ((types.BuiltinFunctionType, types.MethodWrapperType), _add_built_in),
+    (types.ModuleType, lambda total, value: total.say("module", value.__name__)),
     ((logging.Logger, io.IOBase), _add_by_name),
     ((list, tuple), _add_sequence),
     (Mapping, _add_mapping),
