@@ -14,7 +14,7 @@ from ltresample._torch import unwrapped
 from ltresample.rows import TakenRows, pool_of
 from ltresample.training._criterion import LossWeights
 from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
-from ltresample.training._hooks import record_synthesis
+from ltresample.training._hooks import Acceptance
 from ltresample.training._index_samplers import ClassIndexSampler
 from ltresample.training._synthesis import StepSynthesis
 
@@ -153,7 +153,7 @@ class DeferredReweighting(Callback):
         self.weights_ = None
 
 
-class DeferredSynthesis(Callback):
+class DeferredSynthesis(Acceptance):
     """Replace rows of training batches by synthetic ones from an epoch on, with any skorch net.
 
     Works on batches in place, so the method must keep one label a row, as M2m and distribution
@@ -182,6 +182,7 @@ class DeferredSynthesis(Callback):
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Forget the last run."""
+        super().on_train_begin(net, X=X, y=y, **kwargs)
         self.synthesis_ = None
         self.seed_ = root_seed(self.random_state)
 
@@ -228,8 +229,9 @@ class DeferredSynthesis(Callback):
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Record what was made."""
-        record_synthesis(net)
+        self.record(net)
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
         """Let go of the network and the data."""
+        super().on_train_end(net, X=X, y=y, **kwargs)
         self.synthesis_ = None

@@ -31,6 +31,13 @@ __all__ = [
 ]
 
 
+WITH_LAST_LAYER = tuple(
+    getattr(nn, name)
+    for name in ("AdaptiveLogSoftmaxWithLoss", "LinearCrossEntropyLoss")
+    if hasattr(nn, name)  # the second is new
+)
+
+
 class Needs(NamedTuple):
     """What a criterion asks for beside logits and class indices; PyTorch's ask for nothing."""
 
@@ -181,6 +188,11 @@ def check_outputs_fit(criterion: Any, kind: str, logits: Tensor, name: str) -> N
     """
     criterion = unwrapped(criterion)
     called = type(criterion).__name__
+    if isinstance(criterion, WITH_LAST_LAYER):
+        raise ValueError(
+            f"{called} holds the last layer of the network itself, so that nothing gives probabilities. "
+            "End the network in that layer, and pass criterion=ltresample.losses.CrossEntropy."
+        )
     is_softmax_loss = isinstance(criterion, LongTailLoss | nn.CrossEntropyLoss)
     if is_softmax_loss and kind == PROBABILITIES:
         raise ValueError(
@@ -207,7 +219,7 @@ def _try_criterion(criterion: Any, logits: Tensor) -> None:
             loss = copy.deepcopy(criterion)(logits, y)
         reason = "" if loss.dim() == 0 else f"it gave a loss of shape {tuple(loss.shape)}"
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as err:
-        reason = (str(err).splitlines() or [type(err).__name__])[0]
+        reason = (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
     if reason:
         raise ValueError(
             f"The criterion must give one number for logits {tuple(logits.shape)} and class indices "

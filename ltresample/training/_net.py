@@ -82,11 +82,15 @@ class TrainingNet(ParameterNet):
     _double: bool = False
     _output_kind: str | None = None  # what the network gives, known from the first training on
     _seen: tuple[set[str], np.ndarray] | None = None  # training splits so far, and their counts
+    _trimmed: Callable[[Tensor], Tensor] | None = (
+        None  # what gives probabilities when all else is gone
+    )
     _is_main: bool = True  # of several processes, the one that writes and shows
 
     # ------------------------------------------------------------------ parameters and shapes
 
     def _check_parameters(self) -> None:
+        self.check_training_readiness()
         given = {k: v for k, v in vars(self).items() if k in self._parameter_constraints}
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
         if self.class_weight is not None and self.rebalance == "reweight":
@@ -141,7 +145,7 @@ class TrainingNet(ParameterNet):
         """Return rows of each class in all different training splits since the network was built."""
         digest = hashlib.sha256(train.target.numpy().tobytes())
         few = np.linspace(0, len(train) - 1, min(8, len(train))).astype(np.int64)
-        digest.update(train.rows.gather(few).cpu().numpy().tobytes())
+        digest.update(train.rows.gather(few).float().cpu().numpy().tobytes())
         seen, total = self._seen or (set(), np.zeros_like(counts))
         if digest.hexdigest() not in seen:  # the same rows again are no more rows
             self._seen = ({*seen, digest.hexdigest()}, total + counts)
@@ -197,6 +201,12 @@ class TrainingNet(ParameterNet):
             rows = rows.subset(index)
         return RowDataset(rows, labels, encoded(labels, self.classes_), weight, index)
 
+    def _rows_of(self, X: Any, y: Any) -> RowDataset:
+        """Return rows with labels as a data set of this net's; its own as they are."""
+        if isinstance(X, RowDataset):
+            return X
+        return self._dataset_of(open_training(self, X, y, None, reset=False))
+
     # why: rows of any container, as the network takes them, and a batch of a run as it is
     def get_dataset(self, X, y=None):
         """Return rows to predict as a data set; data sets as they are."""
@@ -213,6 +223,7 @@ class TrainingNet(ParameterNet):
     # why: the split is stratified, seeded, and of real rows
     def get_split_datasets(self, X, y=None, **split_params):
         """Split real rows into a training and a validation part, before anything is resampled."""
+        X = self._rows_of(X, y)
         train, valid = split_rows(X, self.train_split, self.seed_.child("split"), **split_params)
         if valid is not None and not isinstance(valid, RowDataset) and is_skorch_dataset(valid):
             x, labels = data_from_dataset(valid)
@@ -284,8 +295,7 @@ class TrainingNet(ParameterNet):
             The net.
         """
         self.check_training_readiness()
-        if not isinstance(X, RowDataset):
-            X = self._dataset_of(open_training(self, X, y, None, reset=False))
+        X = self._rows_of(X, y)
         epochs = self.max_epochs if epochs is None else epochs
         resumed = self._checkpoint if self._checkpoint and self._checkpoint.state else None
         if resumed is not None:
@@ -490,8 +500,6 @@ class TrainingNet(ParameterNet):
             return self.predict_nonlinearity
         return probabilities_by(self.criterion_, self._output_kind)
 
-    _trimmed: Callable[[Tensor], Tensor] | None = None
-
     # why: probabilities follow from the criterion, which goes
     def trim_for_prediction(self):
         """Drop what only training needs; the net can predict and no more."""
@@ -502,7 +510,9 @@ class TrainingNet(ParameterNet):
     def _probabilities(self, X: Any) -> np.ndarray:
         to_probabilities = self._to_probabilities()
         outputs = self.forward_iter(X, training=False)
-        return np.concatenate([to_numpy(to_probabilities(first_of(part))) for part in outputs])
+        return np.concatenate(
+            [to_numpy(to_probabilities(in_single(first_of(part)))) for part in outputs]
+        )
 
 
 def _first_rows(output: Any, n: int) -> Any:

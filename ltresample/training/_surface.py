@@ -74,7 +74,13 @@ def loader_settings(net: Any, training: bool) -> dict[str, Any]:
 
 
 def _check_known(prefix: str, loader: Any, names: set[str]) -> None:
-    parameters = inspect.signature(loader).parameters
+    try:
+        parameters = inspect.signature(loader).parameters
+    except ValueError:
+        raise ValueError(
+            f"{prefix}={getattr(loader, '__name__', loader)} cannot be asked what it takes. Pass a "
+            "class or function with the parameters batch_sampler and collate_fn, as DataLoader has them."
+        ) from None
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     unknown = sorted(names - {*parameters, "batch_size", "drop_last"})

@@ -1,5 +1,7 @@
 """Cross-entropy against PyTorch's."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ltresample.losses import CrossEntropy, cross_entropy
+from ltresample.losses import CrossEntropy, FocalLoss, cross_entropy
 
 logits_st = arrays(np.float64, (6, 3), elements=st.floats(-50, 50))
 y_st = arrays(np.int64, 6, elements=st.integers(0, 2))
@@ -80,3 +82,43 @@ def test_a_weight_may_be_given_before_the_counts_and_is_kept():
     assert loss.weight.tolist() == [1, 3]
     with pytest.raises(ValueError, match=r"class_counts must hold 2 classes.*Got 3"):
         loss.set_class_counts([9, 1, 1])
+
+
+@pytest.mark.parametrize("weight", [None, [1 / 3, 2 / 3, 1.0]])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("moved", [False, True])
+def test_one_call_of_pytorch_that_never_fails(weight, dtype, moved, monkeypatch):
+    """In no type is PyTorch's loss tried in vain, and weights are not rounded on their way."""
+    called = []
+    torchs = torch.nn.functional.cross_entropy
+
+    def counted(*args, **kwargs):
+        called.append(torchs(*args, **kwargs))
+        return called[-1]
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", counted)
+    loss = CrossEntropy(weight=weight)
+    loss = loss.to(dtype) if moved else loss
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    y = torch.tensor([0, 1, 2, 2, 1])
+    value = loss(logits, y)
+    assert len(called) == 1
+    assert value is called[0]
+    exact = None if weight is None else torch.tensor(weight, dtype=dtype)
+    assert value == torchs(logits, y, weight=exact)
+
+
+@pytest.mark.parametrize("name", ["focal", "ce"])
+def test_weights_in_double_precision_are_those_that_were_given(name):
+    weight = [1 / 3, 2 / 3, 1.0]
+    loss = {"focal": FocalLoss, "ce": CrossEntropy}[name](weight=weight)
+    assert loss.weight.dtype == torch.float32
+    assert copy.deepcopy(loss).double().weight.tolist() == weight
+    assert loss.float().double().weight.tolist() == weight
+    logits, y = torch.randn(4, 3, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    rows = loss(logits, y, sample_weight=torch.ones(4))
+    torch.testing.assert_close(rows, copy.deepcopy(loss).double()(logits, y), rtol=0, atol=1e-15)
+    loss.weight[0] = 2.0  # written by a user: this is what counts
+    assert loss.double().weight.tolist()[0] == 2
+    loss.set_weight(None)
+    assert loss.weight.tolist() == [1, 1, 1]

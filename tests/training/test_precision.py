@@ -43,6 +43,7 @@ def fitted(digits, **settings):
         {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
     ],
 )
+@pytest.mark.filterwarnings("ignore:Few synthetic rows were accepted")
 def test_half_precision_is_close_and_the_state_stays_single(digits, precision, settings):
     if precision == "float16" and settings.get("criterion") is LDAMLoss:
         settings = {**settings, "criterion__scale": 5.0}  # at 30 the first steps overflow
