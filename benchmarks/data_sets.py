@@ -102,6 +102,55 @@ def _cifar_lt(
     )
 
 
+def fashion_mnist_lt(
+    folder: Path | None,
+    *,
+    size: int = 28,
+    test_size: int | None = None,
+    fold: int | None = None,
+    **settings: Any,
+) -> TrainTest:
+    """Load Fashion-MNIST-LT as bytes, shrunk to `size` pixels by means of blocks.
+
+    Settings are chosen on held-out training images: with `fold`, 0 to 4, the test part is made of
+    those training images that the tail left out, as many of each class as `test_size` says (default:
+    400), and the published test images are not looked at. `settings` go to the loader.
+    """
+    from ltresample.datasets import fetch_fashion_mnist_lt
+
+    data = fetch_fashion_mnist_lt(path=folder, **settings)
+    if fold is not None:
+        n = 400 if test_size is None else test_size
+        data.X_test, data.y_test = _left_out(folder, data.indices, n, fold)
+        test_size = n
+    classes = [np.flatnonzero(data.y_test == k)[:test_size] for k in np.unique(data.y_test)]
+    kept = np.sort(np.concatenate(classes))
+    return TrainTest(
+        _block_means(data.X_train, size),
+        data.y_train,
+        _block_means(data.X_test[kept], size),
+        data.y_test[kept],
+    )
+
+
+def _left_out(
+    folder: Path | None, taken: np.ndarray, n: int, fold: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `n` training images of each class that the tail left out, others for each fold."""
+    from ltresample.datasets import fetch_fashion_mnist_lt
+
+    whole = fetch_fashion_mnist_lt(path=folder, imbalance_factor=1)
+    is_free = ~np.isin(whole.indices, taken)
+    X, y = whole.X_train[is_free], whole.y_train[is_free]
+    rows = [np.flatnonzero(y == k)[fold * n : (fold + 1) * n] for k in np.unique(y)]
+    if min(map(len, rows)) < n:
+        raise ValueError(
+            f"fold={fold} needs {n} training images of each class that the tail left out. Got "
+            f"{min(map(len, rows))}. Lower n_max or test_size."
+        )
+    return X[np.concatenate(rows)], y[np.concatenate(rows)]
+
+
 def cifar10_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
     """Return the training images of CIFAR-10-LT, imbalance factor 10: open-set data for CIFAR-100."""
     return cifar10_lt(folder, imbalance_factor=10, size=size).X_train
@@ -113,7 +162,7 @@ def cifar100_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
 
 
 def _block_means(images: np.ndarray, size: int) -> np.ndarray:
-    """Average square blocks of bytes (n, C, 32, 32) to (n, C, size, size), rounded."""
+    """Average square blocks of bytes (n, C, H, H) to (n, C, size, size), rounded."""
     n, channels, height, _ = images.shape
     if size == height:
         return images
@@ -186,6 +235,7 @@ _MAKERS = (
     reuters36,
     cifar10_lt,
     cifar100_lt,
+    fashion_mnist_lt,
     celeba5,
     sun397,
     imagenet_lt,

@@ -2,6 +2,7 @@
 
 from ltresample.datasets._celeba import load_celeba5
 from ltresample.datasets._cifar import fetch_cifar10_lt, fetch_cifar100_lt
+from ltresample.datasets._fashion_mnist import fetch_fashion_mnist_lt
 from ltresample.datasets._image_files import ImageFiles
 from ltresample.datasets._image_lists import (
     load_image_lists,
@@ -37,6 +38,7 @@ __all__ = [
     "count_shared_rows",
     "fetch_cifar10_lt",
     "fetch_cifar100_lt",
+    "fetch_fashion_mnist_lt",
     "fetch_reuters36",
     "fetch_reuters52",
     "find_near_duplicates",
