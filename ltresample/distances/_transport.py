@@ -169,8 +169,12 @@ class ExactTransport(_Transport):
     cost: str | Cost = "cosine"
 
     def _plan(self, cost: Tensor, pairs: SetPairs) -> Tensor:
-        on_cpu = zip(*(t.cpu().double().numpy() for t in (cost, pairs.a, pairs.b)), strict=True)
-        plans = np.stack([_network_simplex(C, a, b) for C, a, b in on_cpu])
+        n, m = cost.shape[1:]
+        joined = torch.cat([cost.flatten(1), pairs.a, pairs.b], 1)  # one copy, one wait
+        problems = np.split(joined.cpu().double().numpy(), [n * m, n * m + n], axis=1)
+        plans = np.stack(
+            [_network_simplex(C.reshape(n, m), a, b) for C, a, b in zip(*problems, strict=True)]
+        )
         return torch.from_numpy(plans).to(cost)
 
     def _constant(self, plan: Tensor) -> float:
