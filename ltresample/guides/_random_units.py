@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from ltresample._random import Seed
 from ltresample.models import MLPEnsemble, uninitialized
 
-__all__ = ["convex_output", "fit_output_layers", "random_ensemble", "random_hidden_units"]
+__all__ = [
+    "convex_output",
+    "discriminant_output",
+    "fit_output_layers",
+    "random_ensemble",
+    "random_hidden_units",
+]
+
+MANY_CLASSES = (
+    50  # from which on logistic regressions of all of them take too many, too small steps
+)
 
 
 def random_hidden_units(ensemble: MLPEnsemble, z: Tensor, weight: Tensor, seed: Seed) -> None:
@@ -123,6 +133,8 @@ def convex_output(
     ----------
     D. Boehning, "Multinomial Logistic Regression Algorithm", Ann. Inst. Statist. Math. 44, 1992.
     """
+    if n_classes > MANY_CLASSES:
+        return discriminant_output(features, y, weight, n_classes, ridge=ridge)
     hidden = features
     mean = hidden.mean(2, keepdim=True)
     hidden -= mean
@@ -144,6 +156,56 @@ def convex_output(
         old, new = new, ahead - torch.cholesky_solve(gradient.mT, factor).mT
     output = new[..., :-1] / spread.mT  # (M, K, h)
     return output.mT, (new[..., -1:] - output @ mean).mT
+
+
+@torch.no_grad()
+def discriminant_output(
+    features: Tensor, y: Tensor, weight: Tensor, n_classes: int, *, ridge: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    """Fit linear discriminants on given features: no steps, whatever the number of classes.
+
+    With class means mu_k, and S what is left of the covariance within classes plus `ridge` times its
+    mean variance, ``logit_k = mu_k' S^-1 phi - mu_k' S^-1 mu_k / 2``; classes count alike.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_members, h, n) or (1, h, n)
+        Features of the rows, of each member or shared by all.
+    y : Tensor of shape (n,)
+        Class index.
+    weight : Tensor of shape (n_members, n)
+        Weights of the rows for each member.
+    n_classes : int
+        K.
+    ridge : float, default=0.1
+        At least 0.
+
+    Returns
+    -------
+    output : Tensor of shape (n_members, h, K)
+        Weights of the features.
+    bias : Tensor of shape (n_members, 1, K)
+        Biases; of a class without weight so low that it is never given.
+    """
+    phi = features.mT  # (M, n, h)
+    center = phi.mean(1, keepdim=True)
+    phi = phi - center
+    total = weight.new_zeros(len(weight), n_classes).index_add_(1, y, weight)  # (M, K)
+    weighted = phi * weight[..., None]
+    mean = weighted.new_zeros(len(weight), n_classes, phi.shape[2]).index_add_(1, y, weighted)
+    mean = mean / total.clamp(min=torch.finfo(total.dtype).tiny)[..., None]
+    rest = phi - mean[:, y]  # (M, n, h)
+    several = (torch.bincount(y, minlength=n_classes) > 1)[y]  # a single row is its own mean
+    share = weight * several
+    share = share / share.sum(1, keepdim=True).clamp(min=torch.finfo(total.dtype).tiny)
+    within = (rest * share[..., None]).mT @ rest  # (M, h, h)
+    variance = within.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)[:, None, None]
+    eye = torch.eye(phi.shape[2], dtype=phi.dtype, device=phi.device)
+    factor = torch.linalg.cholesky(within + ridge * variance * eye)
+    output = torch.cholesky_solve(mean.mT, factor)  # (M, h, K)
+    bias = -(mean.mT * output).sum(1, keepdim=True) / 2
+    bias = torch.where(total[:, None] > 0, bias, -1e4)
+    return output, bias - center @ output
 
 
 def random_ensemble(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -43,7 +44,7 @@ from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
 from ltresample.over_sampling._mixed_labels import translated_targets
 from ltresample.over_sampling._mixed_rows import categorical_mask
 from ltresample.over_sampling._online import begin_online
-from ltresample.rows import Pool, take_labels
+from ltresample.rows import Pool, TakeColumns, VaryingColumns, take_labels
 from ltresample.synthesis import Filled, Synthesizer, fill
 
 __all__ = ["BaseSynthesisSampler"]
@@ -89,8 +90,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
     }
     _presets: ClassVar[dict[str, dict[str, Any]]]
     _advice = (
-        "Lower min_confidence or count_decay, take longer or more steps (step_size, n_steps), raise "
-        "max_rounds, or look at g."
+        "Lower min_confidence or count_decay, raise step_size, n_steps or max_rounds, or look at g."
     )
 
     @abstractmethod
@@ -172,16 +172,22 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         aux = self._aux(X_aux, settings)
         aux = aligned_aux(aux, getattr(self, "feature_names_in_", None))
         self._check_targets(data, wanted, from_aux=aux is not None)
-        pool = self._pool(data, X, aux)
+        pool, values = self._pool(data, X, aux), data.values
+        columns = None if self._sees_columns(settings) else VaryingColumns.of(values, pool)
+        if columns is not None:
+            pool, values = columns.narrowed(pool), values[:, columns.varying]
         g, f = self._guides(data, pool, settings, seed)
         self._judge(g, data, pool, settings, seed)
         synthesizer = self._synthesizer(settings, pool, g)
         out = data.container
         out.open(data.values, self._n_new(wanted, settings))
-        write = _within_range(out.write, data, pool)
+        write = out.write if columns is None else partial(columns.write, out)
+        write = _within_range(write, values, pool)
         filled = self._fill(synthesizer, pool, wanted, seed, settings, f, write=write)
         X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
         self.settings_ = settings
+        if columns is not None and isinstance(vars(self).get("g_"), nn.Module):
+            self.g_ = nn.Sequential(TakeColumns(torch.from_numpy(columns.varying)), self.g_)
         self._report(data, filled, wanted, settings, from_aux=aux is not None)
         return X_new, take_labels(y, _label_rows(data, filled), len(filled.y))
 
@@ -241,9 +247,10 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         counts = data.class_counts
         single = [repr(_plain(data.classes[k])) for k, n in wanted.items() if n and counts[k] == 1]
         if single:
+            more = f" and {len(single) - 5} others have" if len(single) > 5 else " has"
             warnings.warn(
-                f"Class {', '.join(single)} has a single sample. All its duplicates are copies of "
-                "that one, and its synthetic rows rest on it alone.",
+                f"Class {', '.join(single[:5])}{more} a single sample. All its duplicates are copies "
+                "of that one, and its synthetic rows rest on it alone.",
                 LongTailWarning,
                 stacklevel=4,
             )
@@ -263,6 +270,10 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
     def _categorical(self, row_shape: tuple[int, ...], names: Any = None) -> np.ndarray | None:
         """Return a mask of the columns that hold categories, for samplers that have a say in it."""
         return categorical_mask(getattr(self, "categorical_features", None), row_shape, names)
+
+    def _sees_columns(self, settings: dict[str, Any]) -> bool:
+        """Say whether something that the user brought needs all columns in their places."""
+        return self.g is not None or self.f is not None
 
     def _guides(
         self, data: Data, pool: Pool, settings: dict[str, Any], seed: Seed
@@ -378,18 +389,17 @@ def warn_at_chance(score: GuideScore) -> None:
     if score.informed or not np.isfinite(score.value):
         return
     warnings.warn(
-        "The guide recognises rows that it has not seen no better than a guess: balanced accuracy "
-        f"{score.value:.2f} out of fold, chance {score.chance:.2f}, standard error "
-        f"{score.error:.2f}. That it accepts synthetic rows says nothing about them. Check that y "
-        "belongs to X, add columns that tell the classes apart, or pass a better g.",
+        "The guide is no better than a guess on rows that it has not seen: balanced accuracy "
+        f"{score.value:.2f}, chance {score.chance:.2f}, standard error {score.error:.2f}. What it "
+        "accepts means nothing. Check that y belongs to X, add columns that tell the classes apart, "
+        "or pass a better g.",
         LongTailWarning,
         stacklevel=4,
     )
 
 
-def _within_range(write: Any, data: Data, pool: Pool) -> Any:
+def _within_range(write: Any, values: Any, pool: Pool) -> Any:
     """Undo the rounding of single precision where it leaves the observed range of a column."""
-    values = data.values
     if values.ndim > 2 or values.dtype != np.float64 or pool.space.scale.dtype == torch.float64:
         return write
     bounds = [
@@ -450,11 +460,12 @@ def provenance_records(data: Data, filled: Filled, *, from_aux: bool) -> np.ndar
 
 def _warn_of_low_acceptance(rates: dict, shortfall: dict, n_made: int, advice: str) -> None:
     low = {label: rate for label, rate in rates.items() if rate < 0.1}
-    if not low or n_made < 20:
+    short = sum(shortfall[label] for label in low)
+    if n_made < 20 or short < min(20, 0.05 * n_made):
         return
     shown = ", ".join(
         f"{label!r}: {rate:.1%} ({shortfall[label]} rows short)"
-        for label, rate in sorted(low.items(), key=lambda item: item[1])[:5]
+        for label, rate in sorted(low.items(), key=lambda item: item[1])[:3]
     )
     warnings.warn(
         f"Few synthetic rows were accepted for {len(low)} of {len(rates)} classes: {shown}. "

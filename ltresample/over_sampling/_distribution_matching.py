@@ -303,6 +303,9 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
                 settings[name] = paper[name] if settings[name] == "reach" else settings[name]
         return aux
 
+    def _sees_columns(self, settings: dict[str, Any]) -> bool:
+        return super()._sees_columns(settings) or not isinstance(settings["embedding"], str)
+
     def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
         from_aux = pool.aux_x is not None
         if from_aux and self.n_seeds_per_class is not None:

@@ -401,6 +401,10 @@ class OTMixSampler(BaseSynthesisSampler):
             self.class_affinity_ = self._confusion(g, data, pool, settings, seed).numpy()
         return g, None
 
+    def _sees_columns(self, settings: dict[str, Any]) -> bool:
+        own = ("image_shape", "categorical_features")
+        return self.g is not None or any(settings[name] is not None for name in own)
+
     def _judge(self, g: Classifier | None, data: Data, pool: Pool, settings, seed: Seed) -> None:
         self.guide_score_ = None
         if g is not None:

@@ -294,6 +294,9 @@ class SAFASampler(BaseSynthesisSampler):
         self.head_classes_ = data.classes[fitted.is_head.cpu().numpy()]
         return fitted, None  # in the place of g
 
+    def _sees_columns(self, settings: dict[str, Any]) -> bool:
+        return False
+
     def _judge(self, g: FittedSafa, data: Data, pool: Pool, settings, seed: Seed) -> None:
         """Judge nothing: no row is accepted or rejected by a classifier."""
 

@@ -1,5 +1,6 @@
 """Where rows come from and go to: sources, units, pools, open-set samples, containers."""
 
+from ltresample.rows._columns import TakeColumns, VaryingColumns
 from ltresample.rows._containers import Container, container_of, extended_index, take_labels
 from ltresample.rows._open_set import check_random_access, open_set_rows
 from ltresample.rows._pool import ClassIndex, Pool, index_of, pool_of
@@ -17,7 +18,9 @@ __all__ = [
     "Rows",
     "Space",
     "SubsetRows",
+    "TakeColumns",
     "TakenRows",
+    "VaryingColumns",
     "can_be_held",
     "check_random_access",
     "container_of",

@@ -52,6 +52,14 @@ class Container:
         """Take synthetic rows for these positions among the new rows."""
         self.out[self.n + positions.numpy()] = to_numpy(rows)
 
+    def write_columns(
+        self, positions: Tensor, rows: Tensor, columns: np.ndarray, width: int
+    ) -> None:
+        """Take synthetic rows of `width` columns that are zero but for these `columns`."""
+        full = rows.new_zeros(len(rows), width)
+        full[:, torch.from_numpy(columns)] = rows
+        self.write(positions, full)
+
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Any:
         """Copy row `index` to each new row that is not synthetic, and hand out the result."""
         duplicates = np.flatnonzero(~synthetic)
@@ -130,6 +138,15 @@ class SparseContainer(Container):
         self.parts.append(sparse.csr_array(to_numpy(rows), dtype=self.values.dtype))
         self.at.append(positions.numpy())
 
+    def write_columns(
+        self, positions: Tensor, rows: Tensor, columns: np.ndarray, width: int
+    ) -> None:
+        """Take synthetic rows of `width` columns that are zero but for these `columns`."""
+        part = sparse.csr_array(to_numpy(rows), dtype=self.values.dtype)
+        part = (part.data, columns[part.indices], part.indptr)
+        self.parts.append(sparse.csr_array(part, shape=(len(rows), width)))
+        self.at.append(positions.numpy())
+
     def _order(self, synthetic: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Return each output row's place in the real rows followed by the written ones."""
         order = index.copy()
@@ -164,6 +181,8 @@ class PandasContainer(SparseContainer):
         self.parts.append(to_numpy(rows))
         self.at.append(positions.numpy())
 
+    write_columns = Container.write_columns
+
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Any:
         """Hand out a frame with the columns and column types that came in."""
         import pandas as pd
@@ -194,7 +213,7 @@ class PolarsContainer(SparseContainer):
         mask = np.array([dtype.is_integer() or str(dtype) == "Boolean" for dtype in types])
         return mask if mask.any() else None
 
-    write = PandasContainer.write
+    write, write_columns = PandasContainer.write, Container.write_columns
 
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Any:
         """Hand out a frame with the columns and column types that came in."""
