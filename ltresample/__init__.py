@@ -27,11 +27,13 @@ _HOME = {
     "ResampledClassifier": "ltresample.over_sampling",
     "SAFASampler": "ltresample.over_sampling",
     "TunedOffsetsClassifierCV": "ltresample.decisions",
+    "compare": "ltresample.comparison",
     "make_long_tailed": "ltresample.datasets",
     "show_versions": "ltresample._versions",
 }
 _MODULES = (
     "class_counts",
+    "comparison",
     "datasets",
     "decisions",
     "distances",

@@ -33,6 +33,7 @@ LAYER = {
     "plotting": 5,
     "decisions": 1,
     "prior_correction": 2,
+    "comparison": 6,
 }
 # layer 0 has an order of its own: who may use whom
 WITHIN_LAYER_0 = {

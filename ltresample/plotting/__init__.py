@@ -6,6 +6,7 @@ the display back with ``ax_`` and ``figure_``. Drawing needs matplotlib:
 """
 
 from ltresample.plotting._class_counts import ClassCountsDisplay
+from ltresample.plotting._comparison import ComparisonDisplay
 from ltresample.plotting._embedding import EmbeddingDisplay
 from ltresample.plotting._feature_augmentation import FeatureAugmentationDisplay
 from ltresample.plotting._label_distribution import LabelDistributionDisplay
@@ -18,6 +19,7 @@ from ltresample.plotting._transport_plan import TransportPlanDisplay
 
 __all__ = [
     "ClassCountsDisplay",
+    "ComparisonDisplay",
     "EmbeddingDisplay",
     "FeatureAugmentationDisplay",
     "LabelDistributionDisplay",

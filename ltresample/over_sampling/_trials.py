@@ -1,0 +1,213 @@
+"""Ways to train a classifier on imbalanced data, tried on the same folds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import t as student
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.metrics import average_precision_score
+from sklearn.utils.class_weight import compute_sample_weight
+
+from ltresample._compat import check_method_params, safe_indexing
+from ltresample._estimators import offers, requesting_weights, weight_keyword
+from ltresample.decisions import PriorCorrectedClassifier
+from ltresample.decisions._priors import count_prior
+from ltresample.over_sampling._resampled_classifier import ResampledClassifier
+
+__all__ = [
+    "Answers",
+    "Trial",
+    "Trained",
+    "macro_average_precision",
+    "paired_interval",
+    "run_trials",
+    "train",
+]
+
+
+class Trial(NamedTuple):
+    """One way to train, and one or two ways to answer: as trained, or corrected for the prior."""
+
+    name: str
+    sampler: Callable[[np.ndarray, Any], Any] | None = None
+    """From labels of the training data and a guide (or None) to a sampler; None: no sampler."""
+    weighted: bool = False
+    """Class weights inverse to the counts, handed over as sample weights."""
+    whole: Callable[[Any], Any] | None = None
+    """From the classifier to an estimator that decides on everything itself."""
+
+
+class Trained(NamedTuple):
+    """A fitted classifier, at the prior of the data that it saw, and the one corrected for it."""
+
+    plain: Any
+    corrected: Any
+    guide: Any
+    """The guide of the sampler, for another sampler on the same rows; None if there is none."""
+
+
+class Answers(ClassifierMixin, BaseEstimator):
+    """Answers for some rows, computed once and handed to any scorer."""
+
+    def __init__(self, classes_, labels, proba=None, values=None):
+        self.classes_ = classes_
+        self.labels = labels
+        self.proba = proba
+        self.values = values
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the predicted labels (n,)."""
+        return self.labels
+
+    def __getattr__(self, name: str) -> Any:
+        # a scorer asks for what there is, and says what it lacks
+        held = {"predict_proba": "proba", "decision_function": "values"}.get(name)
+        if held is None or vars(self).get(held) is None:
+            raise AttributeError(f"The classifier has no {name}.")
+        return lambda X: getattr(self, held)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def train(
+    trial: Trial, classifier: Any, X: Any, y: Any, weight: np.ndarray | None, guide: Any = None
+) -> Trained:
+    """Fit a clone of the classifier as the trial says."""
+    if trial.whole is not None:
+        model = trial.whole(classifier).fit(X, y, **_given(weight))
+        return Trained(model, None, None)
+    labels, proba = np.asarray(y), offers(classifier, "predict_proba")
+    if trial.sampler is not None:
+        sampler = trial.sampler(labels, guide)
+        model = ResampledClassifier(classifier, sampler, prior_correction=proba)
+        model.fit(X, y, **_given(weight))
+        used = getattr(model.sampler_, "g_", None)
+        inner = model.classifier_.estimator_ if proba else model.classifier_
+        return Trained(inner, model if proba else None, used)
+    if trial.weighted:
+        own = compute_sample_weight("balanced", labels)
+        weight = own if weight is None else own * weight
+    if not proba:
+        keyword = weight_keyword(classifier)
+        given = {} if weight is None else {keyword or "sample_weight": weight}
+        return Trained(clone(classifier).fit(X, y, **given), None, None)
+    model = PriorCorrectedClassifier(requesting_weights(clone(classifier)))
+    model.fit(X, y, **_given(weight))
+    return Trained(model.estimator_, model, None)
+
+
+def _given(weight: np.ndarray | None) -> dict[str, np.ndarray]:
+    return {} if weight is None else {"sample_weight": weight}
+
+
+def answers_of(model: Any, X: Any) -> Answers:
+    """Ask a fitted classifier once for everything that scorers may want."""
+    classes = np.asarray(model.classes_)
+    if offers(model, "predict_proba"):
+        proba = np.asarray(model.predict_proba(X), dtype=np.float64)
+        return Answers(classes, np.asarray(model.predict(X)), proba=proba)
+    values = model.decision_function(X) if offers(model, "decision_function") else None
+    return Answers(classes, np.asarray(model.predict(X)), values=values)
+
+
+class Result(NamedTuple):
+    """What a trial gave on one fold: scores of what was trained and of its correction."""
+
+    plain: list[float]
+    corrected: list[float]
+    seconds: float
+    failed: str
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    classifier: Any,
+    X: Any,
+    y: Any,
+    *,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    scorers: Sequence[Callable],
+    weight: np.ndarray | None = None,
+    n_jobs: int | None = None,
+) -> list[list[Result]]:
+    """Return for each split the results of all trials, which share its guide.
+
+    A scorer is called with the fitted model, the `Trained` that it is part of, the test rows, their
+    labels, and the class shares of the training data.
+    """
+    return Parallel(n_jobs=n_jobs)(
+        delayed(_run_split)(trials, classifier, X, y, train_rows, test_rows, scorers, weight)
+        for train_rows, test_rows in splits
+    )
+
+
+def _run_split(trials, classifier, X, y, train_rows, test_rows, scorers, weight) -> list[Result]:
+    X_train, y_train = safe_indexing(X, train_rows), safe_indexing(y, train_rows)
+    X_test, y_test = safe_indexing(X, test_rows), np.asarray(safe_indexing(y, test_rows))
+    given = check_method_params(X, params=_given(weight), indices=train_rows).get("sample_weight")
+    shares = count_prior(np.asarray(y_train), np.unique(np.asarray(y)), given)
+    results, guide = [], None
+    for trial in trials:
+        began = time.perf_counter()
+        try:
+            trained = train(trial, classifier, X_train, y_train, given, guide)
+        except (ValueError, TypeError, RuntimeError) as err:  # told in the table, by name
+            nothing = [np.nan] * len(scorers)
+            results.append(Result(nothing, nothing, np.nan, f"{type(err).__name__}: {err}"))
+            continue
+        seconds = time.perf_counter() - began
+        guide = trained.guide if guide is None else guide
+        scores = [
+            [np.nan] * len(scorers)
+            if model is None
+            else [score(model, trained, X_test, y_test, shares) for score in scorers]
+            for model in (trained.plain, trained.corrected)
+        ]
+        results.append(Result(*scores, seconds, ""))
+    return results
+
+
+def macro_average_precision(y: np.ndarray, answers: Answers) -> float:
+    """Return the average precision: of the rarer class of two, or the mean over all classes."""
+    if answers.proba is None and answers.values is None:
+        return np.nan
+    scores = answers.values if answers.proba is None else answers.proba
+    if scores.ndim == 1:
+        scores = np.stack([-scores, scores], axis=1)
+    counts = np.array([(y == k).sum() for k in answers.classes_])
+    wanted = np.flatnonzero(counts)
+    if len(counts) == 2:
+        wanted = [counts.argmin()] if counts.all() else wanted
+    return float(
+        np.mean([average_precision_score(y == answers.classes_[k], scores[:, k]) for k in wanted])
+    )
+
+
+def paired_interval(
+    differences: np.ndarray, test_share: float, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return mean, standard error and half the width of the interval of differences over splits.
+
+    Training sets of splits overlap, so differences are not independent: the variance of the mean is
+    ``(1 / J + n_test / n_train) * s^2`` (Nadeau and Bengio 2003).
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n_splits,)
+        Differences of two methods on the same splits.
+    test_share : float
+        Test rows per training row.
+    level : float, default=0.95
+        Of the interval.
+    """
+    n = len(differences)
+    if n < 2:
+        return float(differences.mean()), np.nan, np.nan
+    error = float(np.sqrt((1 / n + test_share) * differences.var(ddof=1)))
+    return float(differences.mean()), error, float(student.ppf((1 + level) / 2, n - 1) * error)
