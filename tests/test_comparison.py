@@ -137,7 +137,6 @@ def test_many_classes_weights_and_own_methods(data):
     assert (weighted.scores[0] != result.scores[0]).any()
 
 
-@pytest.mark.filterwarnings("ignore:Class 'rare' has a single sample")
 def test_what_fails_is_told(data):
     X, y = data
     few = np.r_[np.flatnonzero(y == "usual"), np.flatnonzero(y == "rare")[:2]]

@@ -1,5 +1,6 @@
 """Samplers with imbalanced-learn's ``fit_resample``."""
 
+from ltresample.over_sampling._auto import AutoResampledClassifier, ChoiceReport
 from ltresample.over_sampling._distribution_matching import DistributionMatchingOversampler
 from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.over_sampling._open_sampler import OpenSampler
@@ -9,6 +10,8 @@ from ltresample.over_sampling._safa import SAFASampler
 from ltresample.over_sampling._weighted_rows import to_weighted_pairs
 
 __all__ = [
+    "AutoResampledClassifier",
+    "ChoiceReport",
     "DistributionMatchingOversampler",
     "M2mSampler",
     "OTMixSampler",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ltresample._compat import check_method_params, safe_indexing
 from ltresample._estimators import offers, requesting_weights, weight_keyword
 from ltresample.decisions import PriorCorrectedClassifier
 from ltresample.decisions._priors import count_prior
+from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling._resampled_classifier import ResampledClassifier
 
 __all__ = [
@@ -156,8 +158,13 @@ def _run_split(trials, classifier, X, y, train_rows, test_rows, scorers, weight)
     for trial in trials:
         began = time.perf_counter()
         try:
-            trained = train(trial, classifier, X_train, y_train, given, guide)
-        except (ValueError, TypeError, RuntimeError) as err:  # told in the table, by name
+            with warnings.catch_warnings():  # what it is worth here shows in its scores
+                warnings.simplefilter("ignore", LongTailWarning)
+                trained = train(trial, classifier, X_train, y_train, given, guide)
+        except (ValueError, TypeError, RuntimeError) as err:
+            if trial.sampler is None and trial.whole is None:
+                raise  # the classifier itself cannot be fitted
+            # a sampler that refuses the data is told of by name
             nothing = [np.nan] * len(scorers)
             results.append(Result(nothing, nothing, np.nan, f"{type(err).__name__}: {err}"))
             continue

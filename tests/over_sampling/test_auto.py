@@ -1,0 +1,204 @@
+"""AutoResampledClassifier: plain unless a sampler is ahead by more than its standard error."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, balanced_accuracy_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.svm import LinearSVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ltresample.decisions import PriorCorrectedClassifier
+from ltresample.over_sampling import AutoResampledClassifier
+from ltresample.over_sampling._auto import Option, _choose
+from ltresample.over_sampling._trials import Result, paired_interval
+
+
+@pytest.mark.filterwarnings("ignore")  # the checks' data have classes of a few samples
+@parametrize_with_checks([AutoResampledClassifier(GaussianNB(), cv=2, random_state=0)])
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = make_classification(
+        n_samples=200, n_informative=4, weights=[0.85], class_sep=0.7, random_state=0
+    )
+    return X, np.array(["usual", "rare"])[y]
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    return AutoResampledClassifier(GaussianNB(), cv=StratifiedKFold(4), random_state=0).fit(*data)
+
+
+def results_of(plain, sampled):
+    return [
+        [Result([p], [p], 0.0, ""), Result([s], [s - 1], 0.0, "")]
+        for p, s in zip(plain, sampled, strict=True)
+    ]
+
+
+OPTIONS = [
+    Option("none", 0, False, False),
+    Option("SMOTE", 1, False, True),
+    Option("SMOTE, corrected", 1, True, True),
+]
+
+
+@pytest.mark.parametrize("gain", [-0.02, 0.004, 0.05])
+def test_a_sampler_is_taken_where_it_is_ahead_by_more_than_its_error(gain):
+    noise = np.array([0.02, -0.02, 0.01, -0.01])
+    plain = np.array([0.7, 0.6, 0.8, 0.7])
+    report, chosen = _choose(OPTIONS, results_of(plain, plain + gain + noise), 0.25)
+    _, error, _ = paired_interval(gain + noise, 0.25)
+    assert (chosen.name == "SMOTE") == (gain > error)
+    assert report.chosen == chosen.name
+    assert report.reason.startswith(f"{chosen.name!r} is chosen")
+    assert f"{error:.3f}" in report.reason
+    place = report.names.index("SMOTE")
+    assert report.gains[place] == pytest.approx(gain)
+    assert report.errors[place] == pytest.approx(error)
+    assert "<- chosen" in str(report)
+
+
+def test_a_sampler_that_fails_once_is_out_and_named():
+    results = results_of([0.7, 0.6], [0.9, 0.9])
+    results[1][1] = Result([np.nan], [np.nan], np.nan, "ValueError: text")
+    report, chosen = _choose(OPTIONS, results, 1.0)
+    assert chosen.name == "none"
+    assert report.failures == {"SMOTE": "ValueError: text"}
+    assert "no sampler could be tried" in report.reason
+    assert "SMOTE: ValueError: text" in str(report)
+
+
+def test_scores_are_those_of_models_fitted_by_hand(data, model):
+    X, y = data
+    report = model.choice_report_
+    assert set(report.names) >= {"none", "none, corrected", "class weights", "M2m 5%, corrected"}
+    scores = []
+    for train, test in StratifiedKFold(4).split(X, y):
+        own = PriorCorrectedClassifier(GaussianNB()).fit(X[train], y[train])
+        ranking = average_precision_score(y[test] == "rare", own.predict_proba(X[test])[:, 0])
+        scores.append((balanced_accuracy_score(y[test], own.predict(X[test])) + ranking) / 2)
+    place = report.names.index("none, corrected")
+    assert report.means[place] == pytest.approx(np.mean(scores))
+    assert report.means == sorted(report.means, reverse=True)
+    assert (np.array(report.gains)[np.array(report.names) == report.chosen] >= 0).all()
+
+
+def test_it_answers_as_the_chosen_way_fitted_on_all_data(data):
+    X, y = data
+    # a metric that only plain answers win, and one that only corrected ones do
+    usual = AutoResampledClassifier(GaussianNB(), scoring="accuracy", cv=3, random_state=0)
+    usual.fit(X, y)
+    assert "weights" not in usual.choice_report_.chosen
+    rare = AutoResampledClassifier(
+        LogisticRegression(),
+        scoring=lambda m, X, y: np.mean(m.predict(X) == "rare"),
+        cv=3,
+        random_state=0,
+    ).fit(X, y)
+    assert rare.choice_report_.chosen != "none"
+    np.testing.assert_array_equal(rare.predict(X), rare.classifier_.predict(X))
+    proba = usual.predict_proba(X)
+    np.testing.assert_array_equal(usual.classes_[proba.argmax(axis=1)], usual.predict(X))
+
+
+def test_it_is_repeatable(data, model):
+    other = AutoResampledClassifier(GaussianNB(), cv=StratifiedKFold(4), random_state=0)
+    other.fit(pd.DataFrame(data[0]).add_prefix("c"), pd.Series(data[1]))
+    assert other.choice_report_.names == model.choice_report_.names
+    np.testing.assert_allclose(other.choice_report_.means, model.choice_report_.means, rtol=1e-5)
+    assert other.feature_names_in_[0] == "c0"
+
+
+def test_the_guide_is_fitted_once_a_split(data, monkeypatch):
+    import ltresample.over_sampling._base as base
+
+    fits, fit_guide = [], base.fit_guide
+    monkeypatch.setattr(base, "fit_guide", lambda *a, **k: fits.append(1) or fit_guide(*a, **k))
+    model = AutoResampledClassifier(GaussianNB(), cv=3, random_state=0).fit(*data)
+    assert len(fits) == 3 + model.choice_report_.chosen.startswith("M2m")
+
+
+def test_text_columns_are_served_without_a_sampler(data):
+    X, y = data
+    words = pd.DataFrame({"word": np.where(X[:, 0] > 0, "up", "down"), "more": X[:, 1].round(1)})
+    inner = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    model = AutoResampledClassifier(inner, cv=3, random_state=0).fit(words, y)
+    assert model.choice_report_.chosen in ("none", "none, corrected", "class weights")
+    assert "M2m 5%" in model.choice_report_.failures
+    assert set(model.predict(words)) <= {"usual", "rare"}
+
+
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+def test_sparse_many_classes_weights_and_searches(data):
+    X, y = make_classification(
+        n_samples=200, n_informative=4, n_classes=3, weights=[0.6, 0.3], random_state=0
+    )
+    thin = sparse.csr_matrix(np.where(X > 0.5, X, 0))
+    model = AutoResampledClassifier(LogisticRegression(), cv=2, random_state=0)
+    weight = np.arange(len(y)) % 3
+    assert model.fit(thin, y, sample_weight=weight).predict_proba(thin).shape == (200, 3)
+    by_hand = AutoResampledClassifier(LogisticRegression(), cv=2, random_state=0)
+    by_hand.fit(thin[weight > 0], y[weight > 0], sample_weight=weight[weight > 0])
+    np.testing.assert_array_equal(by_hand.predict(thin), model.predict(thin))
+    search = GridSearchCV(
+        AutoResampledClassifier(GaussianNB(), cv=2), {"scoring": [None, "f1_macro"]}, cv=2
+    )
+    assert 0 < search.fit(X, y).best_score_ <= 1
+    assert cross_val_score(AutoResampledClassifier(GaussianNB(), cv=2), X, y, cv=2).shape == (2,)
+
+
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+@pytest.mark.parametrize("inner", [LinearSVC(), KNeighborsClassifier()])
+def test_classifiers_without_probabilities_or_weights(data, inner):
+    model = AutoResampledClassifier(inner, cv=2, random_state=0).fit(*data)
+    names = model.choice_report_.names
+    assert any(name.endswith("corrected") for name in names) == hasattr(inner, "predict_proba")
+    assert ("class weights" in names) == isinstance(inner, LinearSVC)
+    assert hasattr(model, "decision_function") == isinstance(inner, LinearSVC)
+
+
+class Unfittable(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        raise AssertionError("fitted too early")
+
+
+class NoProba(ClassifierMixin, BaseEstimator):
+    def fit(self, X, y):
+        raise AssertionError("fitted too early")
+
+    def predict(self, X):
+        return X
+
+
+def test_bad_input_is_refused_before_any_fit(data):
+    X, y = data
+    one = np.r_[np.flatnonzero(y == "usual"), np.flatnonzero(y == "rare")[:1]]
+    with pytest.raises(ValueError, match="two samples at least.*Got one of 'rare'"):
+        AutoResampledClassifier(Unfittable()).fit(X[one], y[one])
+    with pytest.raises(ValueError, match="at least two classes. Got 1 class"):
+        AutoResampledClassifier(Unfittable()).fit(X, ["a"] * len(y))
+    with pytest.raises(ValueError, match="cv=500"):
+        AutoResampledClassifier(Unfittable(), cv=500).fit(X, y)
+    with pytest.raises(ValueError, match="'roc_auc' needs .*Got classifier=NoProba"):
+        AutoResampledClassifier(NoProba(), scoring="roc_auc").fit(X, y)
+    with pytest.raises(TypeError, match="takes sample_weight only. Got .'other'"):
+        AutoResampledClassifier(Unfittable()).fit(X, y, other=1)
+    with pytest.raises(ValueError, match="takes no sample_weight"):
+        AutoResampledClassifier(KNeighborsClassifier()).fit(X, y, sample_weight=np.ones(len(y)))
+    with pytest.raises(TypeError, match="not a class"):
+        AutoResampledClassifier(LogisticRegression).fit(X, y)
+    with pytest.raises(AssertionError, match="fitted too early"):  # the classifier's own errors
+        AutoResampledClassifier(Unfittable(), cv=2).fit(X, y)
