@@ -187,8 +187,7 @@ def compare(
     Examples
     --------
     >>> from sklearn.datasets import make_classification
-    >>> from sklearn.base import clone
-    from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.linear_model import LogisticRegression
     >>> from ltresample import compare
     >>> X, y = make_classification(n_samples=300, weights=[0.9], random_state=0)
     >>> result = compare(X, y, LogisticRegression(), n_splits=2, n_repeats=1)

@@ -85,9 +85,10 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
     Inside `fit` a few ways to train the classifier are tried on the same splits: as it is, with its
     probabilities divided by the class shares, with class weights, and behind `M2mSampler` (5 and
-    15 % of what the classes lack) and SMOTE (30 %), these as trained and corrected. The best way
-    without a sampler stands unless a sampler is ahead of it by more than the standard error of the
-    paired difference over the splits; then the classifier is fitted on all data in that way.
+    15 % of what the classes lack) and SMOTE (30 %), these as trained and corrected. The better of
+    the plain and the corrected classifier stands unless class weights are ahead of it by more than
+    the standard error of the paired difference over the splits, and what then stands does so unless
+    a sampler is ahead of it by more than that. The classifier is fitted on all data in that way.
     `choice_report_` says what was chosen and why.
 
     A sampler that refuses the data, for example columns of text, is left out and named in the
@@ -394,34 +395,39 @@ def _choose(
             :, 0
         ]
     ranked = sorted(scores, key=lambda option: -scores[option].mean())
-    plain = next(option for option in ranked if not option.sampled)
+    unweighted = [option for option in ranked if option.trial == 0]
+    plain, _ = _ahead(unweighted[0], [o for o in ranked if not o.sampled], scores, test_share)
+    best, reason = _ahead(plain, [o for o in ranked if o.sampled], scores, test_share)
     against = {o: paired_interval(scores[o] - scores[plain], test_share)[:2] for o in ranked}
-    sampler = next((option for option in ranked if option.sampled), None)
-    chosen, reason = plain, f"{plain.name!r} is chosen: no sampler could be tried."
-    if sampler is not None:
-        gain, error = against[sampler]
-        what = f"the best sampler, {sampler.name!r}, differs from it by {gain:+.3f}"
-        if gain > error:
-            chosen = sampler
-            reason = (
-                f"{sampler.name!r} is chosen: it is ahead of {plain.name!r}, the best way without a "
-                f"sampler, by {gain:.3f}, more than the standard error of {error:.3f}."
-            )
-        else:
-            reason = (
-                f"{plain.name!r} is chosen, without a sampler: {what}, which is not more than the "
-                f"standard error of {error:.3f}."
-            )
     report = ChoiceReport(
         [option.name for option in ranked],
         [float(scores[option].mean()) for option in ranked],
         [float(against[option][0]) for option in ranked],
         [float(against[option][1]) for option in ranked],
-        chosen.name,
+        best.name,
         reason,
         failures,
     )
-    return report, chosen
+    return report, best
+
+
+def _ahead(
+    start: Option, others: list[Option], scores: dict[Option, np.ndarray], test_share: float
+) -> tuple[Option, str]:
+    """Return the best of the others if it is ahead by more than its error, and why."""
+    others = [option for option in others if option != start]
+    if not others:
+        return start, f"{start.name!r} is chosen: no sampler could be tried."
+    gain, error, _ = paired_interval(scores[others[0]] - scores[start], test_share)
+    if gain > error:
+        return others[0], (
+            f"{others[0].name!r} is chosen: it is ahead of {start.name!r}, the best way without a "
+            f"sampler, by {gain:.3f}, more than the standard error of {error:.3f}."
+        )
+    return start, (
+        f"{start.name!r} is chosen, without a sampler: the best sampler, {others[0].name!r}, differs "
+        f"from it by {gain:+.3f}, which is not more than the standard error of {error:.3f}."
+    )
 
 
 def _check_two_classes(labels: np.ndarray) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,6 +22,7 @@ from ltresample.decisions._priors import check_prior, count_prior
 from ltresample.exceptions import refuse_class
 from ltresample.over_sampling._carried import carried_by, carrying
 from ltresample.over_sampling._data import labels_of
+from ltresample.over_sampling._guide_vote import GuideVote
 from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.over_sampling._weighted_rows import (
     mixed,
@@ -80,9 +82,12 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Cloned. A ``Pipeline`` gets weights if its last step takes them, a search such as
         ``GridSearchCV`` if the estimator inside does, an ensemble if all its members do. None stands
         for ``LogisticRegression()``.
-    sampler : sampler or None, default=None
+    sampler : sampler, "auto" or None, default=None
         With ``fit_resample``: of this package or of imbalanced-learn. Cloned. None stands for the
-        recipe above; labels are hard for a classifier that takes no weights, and all classes are
+        recipe above. "auto" chooses by cross-validation among no sampler and a few, and takes a
+        sampler only where it is ahead by more than its standard error
+        (`AutoResampledClassifier`, which also takes a metric); the reason is in `choice_report_`.
+        With the recipe, labels are hard for a classifier that takes no weights, and all classes are
         filled up for one without ``predict_proba``.
     prior_correction : bool or "auto", default="auto"
         Divide the classifier's probabilities by the class shares of the resampled training data,
@@ -97,6 +102,13 @@ default="balanced"
         probable class is predicted. A dict of label to share, or shares in the order of the sorted
         labels: of another population. With another value than "balanced" there is a correction
         also where `prior_correction` is "auto" and a sampler is given.
+    guide_weight : float, default=0.0
+        Weight of the sampler's guide g in a vote of two models, in [0, 1]: probabilities are in
+        proportion to ``p_k ** (1 - guide_weight) * g_k ** guide_weight``, with p of the corrected
+        classifier and both at equal class shares, then brought to the `target_prior`. 0: the
+        classifier alone; 1: the guide alone. Any second model helps many classifiers, whether it
+        has to do with resampling or not; this one is at hand. What it is worth on rows that it has
+        not seen is ``sampler_.guide_score_``.
     random_state : int, RandomState or None, default=None
         Of the recipe's sampler. A sampler that is given has its own.
 
@@ -104,6 +116,8 @@ default="balanced"
     ----------
     sampler_ : sampler
         The sampler after ``fit_resample``, with its `provenance_`.
+    choice_report_ : ChoiceReport
+        What was tried and chosen, and why, with ``sampler="auto"``.
     classifier_ : classifier
         The fitted classifier; with `prior_correction` a `PriorCorrectedClassifier` around it.
     classes_ : ndarray of shape (n_classes,)
@@ -139,9 +153,10 @@ default="balanced"
 
     _parameter_constraints: ClassVar[dict] = {
         "classifier": [HasMethods("fit"), None],
-        "sampler": [HasMethods("fit_resample"), None],
+        "sampler": [HasMethods("fit_resample"), StrOptions({"auto"}), None],
         "prior_correction": ["boolean", StrOptions({"auto"})],
         "target_prior": [StrOptions({"balanced", "training"}), Mapping, "array-like"],
+        "guide_weight": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
     }
 
@@ -156,12 +171,14 @@ default="balanced"
         *,
         prior_correction="auto",
         target_prior="balanced",
+        guide_weight=0.0,
         random_state=None,
     ):
         self.classifier = classifier
         self.sampler = sampler
         self.prior_correction = prior_correction
         self.target_prior = target_prior
+        self.guide_weight = guide_weight
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=False)
@@ -191,6 +208,9 @@ default="balanced"
         TypeError
             If `classifier` is no classifier or `sampler` no sampler.
         """
+        if self.sampler == "auto":
+            return self._fit_auto(X, y, fit_params)
+        self._check_vote()
         keyword, given = weight_keyword(self._inner()), fit_params.pop("sample_weight", None)
         if given is not None:
             X, y, given = positive(self._inner(), keyword, X, y, given)
@@ -212,12 +232,53 @@ default="balanced"
         if weight is not None:
             fit_params["sample_weight" if self._corrects() else keyword] = weight
         self.classifier_ = model.fit(X_res, y_res, **fit_params)
+        if self.guide_weight:
+            self.classifier_ = GuideVote(self.classifier_, self.sampler_, self.guide_weight)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
+        self._columns_of(self.sampler_)
+        return self
+
+    def _fit_auto(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
+        """Choose by cross-validation, with the defaults of the class that does it."""
+        from ltresample.over_sampling._auto import AutoResampledClassifier  # it is made of this one
+
+        if (
+            self.guide_weight
+            or not _is_balanced(self.target_prior)
+            or self.prior_correction != "auto"
+        ):
+            raise ValueError(
+                "sampler='auto' chooses the correction itself. Got prior_correction="
+                f"{self.prior_correction!r}, target_prior={self.target_prior!r}, guide_weight="
+                f"{self.guide_weight!r}. Leave them at their defaults, or name a sampler."
+            )
+        auto = AutoResampledClassifier(self._inner(), random_state=self.random_state)
+        self.classifier_ = auto.fit(X, y, **fit_params)
+        self.choice_report_ = auto.choice_report_
+        self.sampler_ = getattr(auto.classifier_, "sampler_", None)
+        self.classes_ = auto.classes_
+        self._columns_of(auto)
+        return self
+
+    def _columns_of(self, fitted: Any) -> None:
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
-            if hasattr(self.sampler_, name):
-                setattr(self, name, getattr(self.sampler_, name))
-        return self
+            if hasattr(fitted, name):
+                setattr(self, name, getattr(fitted, name))
+
+    def _check_vote(self) -> None:
+        """Refuse a vote without a guide or without probabilities, before anything is fitted."""
+        if not self.guide_weight:
+            return
+        guided = self.sampler is None or "g" in self.sampler.get_params(deep=False)
+        if not guided or not self._corrects():
+            raise ValueError(
+                "guide_weight needs a sampler with a guide g and corrected probabilities. Got "
+                f"guide_weight={self.guide_weight!r} with sampler={self.sampler!r}, classifier="
+                f"{self.classifier!r}, prior_correction={self.prior_correction!r}. Use M2mSampler or "
+                "DistributionMatchingOversampler, a classifier with predict_proba, and "
+                "prior_correction=True."
+            )
 
     def _validate_params(self) -> None:
         """Refuse what is no classifier or no sampler, by the name of what it is."""
@@ -352,6 +413,9 @@ default="balanced"
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         own = get_tags(self._inner())
+        if self.sampler == "auto":  # ways without a sampler take what the classifier takes
+            tags.input_tags.sparse = own.input_tags.sparse
+            return tags
         sampler = get_tags(M2mSampler() if self.sampler is None else self.sampler)
         tags.classifier_tags = own.classifier_tags
         tags.input_tags.sparse = own.input_tags.sparse and sampler.input_tags.sparse

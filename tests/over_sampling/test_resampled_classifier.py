@@ -14,6 +14,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,7 +23,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ltresample import LongTailWarning
 from ltresample.class_counts import PartialFill
+from ltresample.decisions import correct_prior
+from ltresample.guides import Classifier
 from ltresample.over_sampling import (
+    AutoResampledClassifier,
     M2mSampler,
     OpenSampler,
     OTMixSampler,
@@ -401,3 +405,74 @@ def test_the_recipe_suits_the_classifier(data):
     assert hasattr(machine, "decision_function")
     plain = ResampledClassifier(LogisticRegression(), RandomOverSampler(random_state=0)).fit(X, y)
     assert isinstance(plain.classifier_, LogisticRegression)
+
+
+# ---- a choice, and a vote ------------------------------------------------------------------------
+
+
+def test_auto_is_the_class_behind_it(data):
+    X, y = data
+    model = ResampledClassifier(LogisticRegression(), "auto", random_state=0).fit(X, y)
+    by_hand = AutoResampledClassifier(LogisticRegression(), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
+    assert model.choice_report_.chosen == by_hand.choice_report_.chosen
+    assert model.n_features_in_ == X.shape[1]
+    with pytest.raises(ValueError, match="sampler='auto' chooses the correction itself"):
+        ResampledClassifier(sampler="auto", target_prior="training").fit(X, y)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("target", ["balanced", "training"])
+def test_a_vote_is_the_geometric_mean_of_two_models(data, weight, target):
+    X, y = data
+    options = {"target_prior": target, "random_state": 0}
+    alone = ResampledClassifier(GaussianNB(), **options).fit(X, y)
+    model = ResampledClassifier(GaussianNB(), guide_weight=weight, **options).fit(X, y)
+    p = alone.classifier_.predict_proba(X, target_prior="balanced")
+    g = alone.sampler_.g_
+    with torch.no_grad():
+        guide = Classifier([g.eval()]).log_proba(torch.from_numpy(X).float()).exp().double().numpy()
+    expected = np.maximum(p, 1e-12) ** (1 - weight) * np.maximum(guide, 1e-12) ** weight
+    expected /= expected.sum(axis=1, keepdims=True)
+    expected = correct_prior(expected, np.full(3, 1 / 3), alone.classifier_.target_prior_)
+    np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-5)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[expected.argmax(axis=1)])
+    np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+    assert 0 < model.sampler_.guide_score_ <= 1  # judged out of fold
+
+
+@pytest.mark.parametrize(
+    "g", [LogisticRegression(), [LogisticRegression(), LogisticRegression(C=2)]]
+)
+def test_guides_of_the_user_vote_too(data, g):
+    X, y = data
+    sampler = M2mSampler(g=g, n_steps=2, random_state=0)
+    model = ResampledClassifier(GaussianNB(), sampler, prior_correction=True, guide_weight=1.0).fit(
+        X, y
+    )
+    members = g if isinstance(g, list) else [g]
+    mean = np.mean([clone(member).fit(X, y).predict_proba(X) for member in members], axis=0)
+    np.testing.assert_allclose(model.predict_proba(X), mean, atol=1e-4)
+
+
+def test_votes_take_frames_and_sparse_rows(data):
+    X, y = data
+    thin = np.where(X > 1, X, 0)
+    reference = ResampledClassifier(guide_weight=0.5, random_state=0).fit(thin, y)
+    for convert in (sparse.csr_matrix, lambda X: pd.DataFrame(X).add_prefix("c")):
+        model = ResampledClassifier(guide_weight=0.5, random_state=0).fit(convert(thin), y)
+        found = model.predict_proba(convert(thin))
+        np.testing.assert_allclose(found, reference.predict_proba(thin), atol=1e-3)
+
+
+def test_a_vote_needs_a_guide_and_probabilities(data):
+    X, y = data
+    for inner, sampler in (
+        (LogisticRegression(), RandomOverSampler()),
+        (LinearSVC(), None),
+        (LogisticRegression(), M2mSampler()),  # not corrected
+    ):
+        with pytest.raises(ValueError, match="guide_weight needs a sampler with a guide g"):
+            ResampledClassifier(inner, sampler, guide_weight=0.5).fit(X, y)
+    with pytest.raises(ValueError, match="'guide_weight' parameter"):
+        ResampledClassifier(guide_weight=1.5).fit(X, y)
