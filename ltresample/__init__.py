@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 __version__ = "0.1.0"
 
 _HOME = {
-    "AutoResampledClassifier": "ltresample.over_sampling",
     "DeferredRebalancingClassifier": "ltresample.training",
     "DistributionMatchingOversampler": "ltresample.over_sampling",
     "LongTailReport": "ltresample.metrics",
