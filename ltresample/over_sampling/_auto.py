@@ -85,10 +85,11 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
     Inside `fit` a few ways to train the classifier are tried on the same splits: as it is, with its
     probabilities divided by the class shares, with class weights, and behind `M2mSampler` (5 and
-    15 % of what the classes lack) and SMOTE (30 %), these as trained and corrected. The better of
-    the plain and the corrected classifier stands unless class weights are ahead of it by more than
-    the standard error of the paired difference over the splits, and what then stands does so unless
-    a sampler is ahead of it by more than that. The classifier is fitted on all data in that way.
+    15 % of what the classes lack) and SMOTE (30 %), these as trained and corrected. The
+    corrected classifier (the plain one, if there are no probabilities) stands unless another way
+    without a sampler is ahead of it by more than the standard error of the paired difference over
+    the splits, and what then stands does so unless a sampler is ahead of it by more than that. The
+    classifier is fitted on all data in that way.
     `choice_report_` says what was chosen and why.
 
     A sampler that refuses the data, for example columns of text, is left out and named in the
@@ -337,7 +338,7 @@ def _ways(classifier: Any, seed: int) -> tuple[list[Trial], list[Option]]:
     proba, weights = offers(classifier, "predict_proba"), weight_keyword(classifier) is not None
     trials, options = [Trial("none")], [Option("none", 0, False, False)]
     if proba:
-        options.append(Option("none, corrected", 0, True, False))
+        options.insert(0, Option("none, corrected", 0, True, False))
     if weights:
         trials.append(Trial("class weights", weighted=True))
         options.append(Option("class weights", 1, False, False))
@@ -395,8 +396,8 @@ def _choose(
             :, 0
         ]
     ranked = sorted(scores, key=lambda option: -scores[option].mean())
-    unweighted = [option for option in ranked if option.trial == 0]
-    plain, _ = _ahead(unweighted[0], [o for o in ranked if not o.sampled], scores, test_share)
+    first = options[0]  # what costs nothing and is best in theory
+    plain, _ = _ahead(first, [o for o in ranked if not o.sampled], scores, test_share)
     best, reason = _ahead(plain, [o for o in ranked if o.sampled], scores, test_share)
     against = {o: paired_interval(scores[o] - scores[plain], test_share)[:2] for o in ranked}
     report = ChoiceReport(

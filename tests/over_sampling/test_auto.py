@@ -71,6 +71,15 @@ def test_a_sampler_is_taken_where_it_is_ahead_by_more_than_its_error(gain):
     assert "<- chosen" in str(report)
 
 
+def test_the_correction_stands_unless_something_is_ahead_by_more_than_its_error():
+    options = [Option("none, corrected", 0, True, False), Option("none", 0, False, False)]
+    plain = np.array([0.7, 0.6, 0.8, 0.7])
+    for gain, name in ((0.005, "none, corrected"), (0.05, "none")):
+        moved = plain - gain + np.array([0.03, -0.03, 0.03, -0.03])
+        results = [[Result([p], [c], 0.0, "")] for p, c in zip(plain, moved, strict=True)]
+        assert _choose(options, results, 0.25)[1].name == name
+
+
 def test_a_sampler_that_fails_once_is_out_and_named():
     results = results_of([0.7, 0.6], [0.9, 0.9])
     results[1][1] = Result([np.nan], [np.nan], np.nan, "ValueError: text")
