@@ -36,7 +36,7 @@ def _planned(net: Any, dataset: Any, **settings: Any) -> EpochPlan:
 
 
 class DeferredResampling(Callback):
-    """Draw classes alike from an epoch on (DRS), with any skorch net.
+    """Draw class-balanced batches from an epoch on (DRS), with any skorch net.
 
     The net's data loader needs an index sampler whose weights can change:
     ``iterator_train__sampler=ClassIndexSampler()``. It also shuffles the epochs before.
@@ -98,8 +98,9 @@ class DeferredResampling(Callback):
 class DeferredReweighting(Callback):
     """Weigh classes in the loss from an epoch on (DRW), with any skorch net.
 
-    The criterion's weights are assigned in place. Setting them as a parameter of the net would build
-    a new optimizer and lose its momentum. `DeferredRebalancingClassifier` has this built in.
+    The criterion's weights are assigned in place, and are its own again when training ends. Setting
+    them as a parameter of the net would build a new optimizer and lose its momentum.
+    `DeferredRebalancingClassifier` has this built in.
 
     Parameters
     ----------
@@ -157,8 +158,8 @@ class DeferredSynthesis(Acceptance):
     """Replace rows of training batches by synthetic ones from an epoch on, with any skorch net.
 
     Works on batches in place, so the method must keep one label a row, as M2m and distribution
-    matching do; all others need `DeferredRebalancingClassifier`. Batches should be drawn with
-    classes alike: add `DeferredResampling`.
+    matching do; all others need `DeferredRebalancingClassifier`. Batches should be class-balanced:
+    add `DeferredResampling`. If few rows are accepted, one `LongTailWarning` in a run says so.
 
     Parameters
     ----------

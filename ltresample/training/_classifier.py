@@ -31,23 +31,28 @@ class DeferredRebalancingClassifier(TrainingNet):
     """Train a network on long-tailed data: rebalance late, and synthesize inside the batches.
 
     Training on the data as they are learns good features; a late phase on rebalanced data then
-    moves the decision boundary [1]_. From epoch `start` on, rows are drawn with classes alike and a
+    moves the decision boundary [1]_. From epoch `start` on, batches are class-balanced and a
     `resampler` replaces some rows of each batch by synthetic ones, made against the network as it is
     at that moment [2]_. Re-sampling (RS, DRS) and re-weighting (RW, CB-RW, DRW) are settings of
     `rebalance`, other long-tail losses go in as `criterion`.
 
     The classifier is a skorch net: its callbacks, ``module__x`` parameters, ``save_params`` and
-    ``partial_fit`` work. The validation split is taken first and holds real rows only.
+    ``partial_fit`` work, and what cannot work is refused by name before any work is done. The
+    validation split is taken first and holds real rows only.
 
     Parameters
     ----------
     module : nn.Module class or instance, or None, default=None
-        The network, which gives logits (n, n_classes). A class is told ``n_classes``, ``n_features``
-        and ``n_channels`` where its constructor has them; an instance is copied, and training starts
-        from its weights. None builds one: for tables standardisation and an `MLP`, for images
-        `SmallCNN`, or `ResNet32` from 24 pixels on.
+        The network, which gives logits (n, n_classes), or a tuple that begins with them. A class is
+        told ``n_classes``, ``n_features`` and ``n_channels`` where its constructor has them; an
+        instance is copied, and training starts from its weights. None builds one: for tables
+        standardisation and an `MLP`, for images `SmallCNN`, or `ResNet32` from 24 pixels on;
+        ``module__row_shape=(20,)`` or ``(3, 32, 32)`` lets it be initialized before data are seen.
     criterion : nn.Module class or instance, default=CrossEntropy
-        A loss of `ltresample.losses` or of PyTorch, of logits and class indices.
+        A loss of `ltresample.losses` or of PyTorch, of logits and class indices; it is converted to
+        the floating-point type of the network. ``torch.nn.NLLLoss`` takes networks that end in a
+        softmax or log-softmax. A few rows are tried before training: outputs that the criterion
+        cannot use, or would use wrongly, are an error.
     resampler : sampler or None, default=None
         For example ``M2mSampler()``; the same object serves before training and here. Its parameters
         can be searched as ``resampler__x``. Its `f` is the network in training.
@@ -65,7 +70,8 @@ class DeferredRebalancingClassifier(TrainingNet):
     beta : float, default=0.9999
         Of the effective number, in [0, 1].
     class_weight : "balanced", dict or None, default=None
-        Class weights of the loss in all epochs, in scikit-learn's sense.
+        Class weights of the loss in all epochs, in scikit-learn's sense. None: those that the
+        criterion was built with. Weights hold as long as their setting, also with `warm_start`.
     optimizer : Optimizer class, default=torch.optim.SGD
         SGD has momentum .9 unless ``optimizer__momentum`` says otherwise.
     lr : float, default=0.05
@@ -96,13 +102,26 @@ class DeferredRebalancingClassifier(TrainingNet):
         "bfloat16" makes synthesis faster on processors that have it, at a loss of precision there;
         training steps are not affected.
     checkpoint_dir : path or None, default=None
-        Write the state after each epoch into this folder, one file for each combination of
-        parameters and data. ``fit`` goes on from there, with the result of an unbroken run: on the
-        CPU bit by bit.
-    callbacks : list of callbacks or None, default=None
-        skorch's, in addition to those that are always there.
+        Write the state after each epoch into this folder, one file for each combination of data,
+        parameters and code. ``fit`` goes on from there, with the result of an unbroken run: on the
+        CPU bit by bit. See *Interrupted runs* below.
+    callbacks : list of callbacks, "disable" or None, default=None
+        skorch's, in addition to those that are always there; "disable": none at all.
+    classes : array-like of shape (n_classes,) or None, default=None
+        All labels, each once, in any order. None: those in `y`. Needed to predict with parameters
+        that were loaded into a net that has seen no data.
+    predict_nonlinearity : "auto", callable or None, default="auto"
+        What turns the network's output into probabilities. "auto" follows from criterion and
+        network; None leaves the output as it is.
+    iterator_train, iterator_valid : callable, default=torch.utils.data.DataLoader
+        Loader of batches, called with the data set, ``batch_sampler``, ``collate_fn`` and what is
+        set as ``iterator_train__x``, such as ``num_workers``. The net itself chooses rows and order.
+    use_caching : bool or "auto", default="auto"
+        Whether scoring callbacks take the outputs of the validation step; "auto" leaves it to them.
+    torch_load_kwargs : dict or None, default=None
+        Passed to ``torch.load`` by ``load_params``.
     warm_start : bool, default=False
-        ``fit`` goes on with the network it has.
+        ``fit`` goes on with the network it has; rows must have the same shape, and labels be known.
     dtype : torch.dtype or None, default=None
         Floating-point type of network and rows. None: the type of the module's weights; for
         ``module=None`` double precision for tables of that type on the CPU, else single.
@@ -130,15 +149,18 @@ class DeferredRebalancingClassifier(TrainingNet):
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted.
     class_counts_ : ndarray of shape (n_classes,)
-        Rows of each class in the training split.
+        Rows of each class in the training split; after several calls of ``partial_fit``, in all
+        splits that differ.
     module_, criterion_, optimizer_ : objects
         What was trained.
     g_ : estimator, nn.Module, list or None
         The guide of the resampler, where it has one.
     history : History
         For each epoch: `train_loss`, `valid_loss`, `valid_acc` and `valid_bacc` (mean recall of the
-        classes in the validation part), `share_synthesized` (accepted rows / all rows),
-        `acceptance_rate` (accepted / requested), `dur` (seconds).
+        classes in the validation part, the score to stop by on long tails), `share_synthesized`
+        (accepted rows / all rows), `acceptance_rate` (accepted / requested), `dur` (seconds).
+        `valid_loss` is that of the criterion without the weights of `rebalance`, and of
+        cross-entropy for criteria that need features: it means the same in all epochs.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray
@@ -151,6 +173,21 @@ class DeferredRebalancingClassifier(TrainingNet):
     Notes
     -----
     ``predict_proba`` gives the softmax of the logits, times the scale s for LDAM.
+
+    *Interrupted runs.* A run is told by all bytes of rows, labels, weights, open-set samples and
+    validation sets, by the parameters, by the code of functions and classes that are passed (with
+    what they refer to in their files), and by the versions of this package, NumPy and PyTorch: one
+    change makes a new run. That a run is taken up is said at level INFO to the logger
+    ``ltresample.training``, and printed where `verbose` is not 0. With ``random_state=None`` a run
+    that broke down is taken up, too; one that has ended is not, since its file is removed then.
+    Callbacks are written down by their attributes with a trailing underscore.
+
+    *Acceptance.* If fewer than a tenth of the requested rows are accepted, one `LongTailWarning` in a
+    run says so.
+
+    *Parts of the data.* ``partial_fit`` takes class counts for losses and their weights from all
+    different splits that it was given so far, class-balanced streams from the present one, and the
+    units of the default network from the first.
 
     With `sample_weight`, row losses are multiplied by weights that are scaled to mean 1; a
     synthetic row has the weight of the row whose place it takes.
@@ -289,8 +326,9 @@ class DeferredRebalancingClassifier(TrainingNet):
         self.verbose = verbose
         vars(self).update(kwargs)
 
-    @property
-    def _default_callbacks(self):  # why: a bar, class-balanced scores, and what was synthesized
+    # why: a bar, class-balanced scores, and what was synthesized
+    def get_default_callbacks(self):
+        """Return the callbacks that are always there, with their names."""
         return [
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
@@ -334,7 +372,8 @@ class DeferredRebalancingClassifier(TrainingNet):
         Raises
         ------
         ValueError
-            If data or parameters cannot be used; before training.
+            If data, parameters or the network's outputs cannot be used, before training; or if the
+            loss is no longer finite, with epoch and step.
         """
         self._check_parameters()
         check_starts(self)
@@ -412,8 +451,8 @@ class DeferredRebalancingClassifier(TrainingNet):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels. For a data set that training itself made, as scoring callbacks pass it on, class
-            indices, which is what its batches hold.
+            Labels. For a data set that training itself made, and for the rows of a batch in
+            ``on_batch_end``, as scoring callbacks pass them on: class indices, as batches hold them.
         """
         index = self.predict_proba(X).argmax(axis=1)
         return index if self._holds_indices(X) else self.classes_[index]

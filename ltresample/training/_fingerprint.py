@@ -123,9 +123,12 @@ def _add_rows(total: _Hasher, dataset: RowDataset) -> None:
 @functools.cache
 def _package() -> str:
     """Return a hash of this package's source."""
-    root = Path(sys.modules[PACKAGE].__file__).parent
-    files = sorted(root.rglob("*.py"))
+    files = sorted(_root().rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _root() -> Path:
+    return Path(sys.modules[PACKAGE].__file__).parent
 
 
 class _Hasher:
@@ -322,17 +325,21 @@ def _add_built_in(total: _Hasher, value: Any) -> None:
 def _library_roots() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     roots = [paths["stdlib"], paths["purelib"], paths["platlib"], *site.getsitepackages()]
+    roots.append(str(_root()))
     return tuple(os.path.realpath(root) + os.sep for root in roots)
 
 
 def _is_library(value: Any) -> bool:
     """Tell whether a function, class or module comes with Python, a package, or this one."""
+    if isinstance(value, types.FunctionType):
+        return os.path.realpath(value.__code__.co_filename).startswith(_library_roots())
     name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
     root = (name or "").partition(".")[0]
-    if root == PACKAGE or root in sys.stdlib_module_names:
-        return root != "__main__"
+    if root == "__main__":
+        return False
     file = getattr(sys.modules.get(root), "__file__", None)
-    return file is not None and os.path.realpath(file).startswith(_library_roots())
+    is_there = file is not None and os.path.realpath(file).startswith(_library_roots())
+    return is_there or root in sys.stdlib_module_names
 
 
 def _add_library(total: _Hasher, value: Any) -> None:

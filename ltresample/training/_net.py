@@ -2,17 +2,17 @@
 
 The calls of a fit, from the outside in (file: function)::
 
-    _classifier   fit -> _train              check parameters, open data, initialize
+    _classifier   fit                        check parameters, open data, initialize
+    _net          _train                     _checkpoint: is there a run to take up?
     (skorch)      partial_fit                tell callbacks that training begins and ends
-    _net          on_train_begin             _checkpoint: is there a run to take up?
     _net          fit_loop                   split real rows
     _run          begin_run                  counts, units, class weights, _look: look_at, resampler
-    _net          on_epoch_begin             _epoch: epoch_plan -> stream, weights, rate, batch size
+    _net          _one_epoch
+    _run          begin_epoch                _epoch: epoch_plan -> stream, weights, rate, batch size
     _net          run_single_epoch           batches of positions; loss and sizes into the history
-    _net          train_step
     _step         rewrite_batch              augment, then _synthesis: the resampler's rows and terms
     (skorch)      train_step -> optimizer    infer -> get_loss -> _step: step_loss; backward, step
-    _net          validation_step            the same loss without the weights of `rebalance`
+    (skorch)      validation_step            the same loss without the weights of `rebalance`
     _hooks        on_epoch_end               scores, share of synthetic rows, bar
     _checkpoint   write                      the state after the epoch
 """
@@ -263,16 +263,11 @@ class TrainingNet(ParameterNet):
         if self.checkpoint_dir is not None:
             self._checkpoint = Checkpoint(self, dataset, X_aux, fit_params)
         try:
+            if self._checkpoint is not None:
+                self._checkpoint.take_up(self)  # before callbacks look at the history
             return super().partial_fit(dataset, None, X_aux=X_aux, **fit_params)
         finally:
             self._checkpoint = None
-
-    # why: callbacks look at the history, so that an interrupted run is taken up before them
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Take up an interrupted run."""
-        super().on_train_begin(net, X=X, y=y, **kwargs)
-        if self._checkpoint is not None:
-            self._checkpoint.take_up(self)
 
     # why: a run is prepared between the split and the first epoch, and ended whatever happens
     def fit_loop(self, X, y=None, epochs=None, *, X_aux=None, _routing_method="fit", **fit_params):
@@ -323,6 +318,7 @@ class TrainingNet(ParameterNet):
         self._run = begin_run(self, train, X_aux, fit_params)
         self.class_counts_ = self._run.total_counts
         self._output_kind = self._run.output_kind
+        vars(self).pop("g_", None)  # of an earlier run
         if self._run.synthesis is not None:
             # not a component to skorch, which would want it made in an `initialize` method
             vars(self)["g_"] = self._run.synthesis.g_
@@ -339,12 +335,16 @@ class TrainingNet(ParameterNet):
             synthesis.leave()
 
     def _one_epoch(self, loaders, fit_params, **datasets) -> None:
+        run, epoch = self._run, len(self.history)
+        run.begin_epoch(self, epoch)
+        if run.synthesizing:
+            run.synthesis.begin_epoch(epoch, self.max_epochs, datasets["dataset_valid"])
         self.notify("on_epoch_begin", **datasets)
         for loader, prefix, step in zip(
             loaders, ("train", "valid"), (self.train_step, self.validation_step), strict=True
         ):
             training = prefix == "train"
-            with nullcontext() if training else self._run.weights.left_out():
+            with nullcontext() if training else run.weights.left_out():
                 self.run_single_epoch(
                     loader, training=training, prefix=prefix, step_fn=step, **fit_params
                 )
@@ -356,16 +356,6 @@ class TrainingNet(ParameterNet):
             raise
         if self._checkpoint is not None and self._is_main:
             self._checkpoint.write(self)
-
-    # why: the plan of an epoch is carried out before callbacks hear of it
-    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        """Set the stream of rows, class weights and learning rate of the epoch."""
-        super().on_epoch_begin(net, dataset_train, dataset_valid, **kwargs)
-        if self._run is None:
-            return
-        self._run.begin_epoch(self, len(self.history) - 1)
-        if self._run.synthesizing:
-            self._run.synthesis.begin_epoch(self._run.epoch, self.max_epochs, dataset_valid)
 
     # why: random layers draw from this net's seed, and a loss that is no number ends training
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -487,6 +477,20 @@ class TrainingNet(ParameterNet):
         if not getattr(criterion, "needs_features", False):
             return criterion(logits, y_true)
         return criterion(logits, y_true, features) if training else cross_entropy(logits, y_true)
+
+    # ------------------------------------------------------------------ pickles
+
+    # why: networks that only training uses (SAFA's) are larger than the net itself
+    def __getstate__(self):
+        """Return what a pickle holds: all but what a resampler inside the network has trained."""
+        state = vars(self)
+        inside = "g_" in state and getattr(self.resampler, "inside_f", False)
+        networks = state.pop("g_") if inside else None
+        try:
+            return super().__getstate__()
+        finally:
+            if inside:
+                state["g_"] = networks
 
     # ------------------------------------------------------------------ predictions
 

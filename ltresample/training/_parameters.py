@@ -32,6 +32,7 @@ class ParameterNet(NeuralNetClassifier):
     initialized_ = False
     virtual_params_: ClassVar[Mapping] = MappingProxyType({})
     seed_: Seed | None = None
+    g_: Any = None
 
     _criterion_weight: Tensor | None = None  # class weights that the criterion was built with
 

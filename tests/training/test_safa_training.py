@@ -17,7 +17,7 @@ from ltresample._random import Seed
 from ltresample.losses import LDAMLoss
 from ltresample.models import MLP, ResNet20, SmallCNN
 from ltresample.rows import ArrayRows, Pool, Space
-from ltresample.synthesis import SafaSettings, augment_tail, draw_same_class_pairs
+from ltresample.synthesis import SafaNetworks, SafaSettings, augment_tail, draw_same_class_pairs
 from ltresample.training import SAFA, DeferredRebalancingClassifier
 from ltresample.training._companion import CompanionOptimizer
 from ltresample.training._step import StepTarget, step_loss
@@ -417,6 +417,16 @@ def test_bounded_gradients_bear_a_weight_that_is_too_large(digits):
     loose = SAFA(reconstruction_weight=1e6, max_grad_norm=None)
     with pytest.raises(ValueError, match="no longer finite"):
         net_with(loose, max_epochs=5).fit(*digits)
+
+
+def test_pickles_are_those_of_the_network_alone(digits):
+    net, plain = net_with(SAFA()).fit(*digits), net_with(None).fit(*digits)
+    sizes = [len(pickle.dumps(part)) for part in (net, plain)]
+    assert sizes[0] < sizes[1] + 20_000  # the history has more columns
+    assert isinstance(net.g_, SafaNetworks)
+    again = pickle.loads(pickle.dumps(net))
+    assert again.g_ is None
+    np.testing.assert_array_equal(again.predict_proba(digits[0]), net.predict_proba(digits[0]))
 
 
 @pytest.mark.slow
