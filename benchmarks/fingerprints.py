@@ -50,6 +50,12 @@ EXPLAINED: dict[str, str] = {
     "training/dm-scaled/text": _LINEAR,
     "training/m2m-easy/text": _LINEAR,
     "training/dm-easy/text": _LINEAR,
+    "offline/dm-paper": "preset='paper' has the paper's count_decay, .999",
+    "training/dm-paper": "preset='paper' has the paper's count_decay, .999; on images see dm-easy",
+    "training/m2m-scaled/images": "preset='scaled' is honoured in training on images",
+    "training/dm-scaled/images": "preset='scaled' is honoured in training on images",
+    "training/dm-easy/images": "psi has the architecture of the network in training",
+    "training/safa/images": "Q is 256 channels wide",
 }
 
 

@@ -31,6 +31,7 @@ from benchmarks.provenance import commit, machine, source_hash, versions
 from ltresample import OTMixSampler
 from ltresample.models import SmallCNN
 from ltresample.plotting import PairCountsDisplay
+from ltresample.synthesis import Method
 from ltresample.training import DeferredRebalancingClassifier
 
 WAYS = {
@@ -43,8 +44,8 @@ WAYS = {
 class CountingSampler(OTMixSampler):
     """OTMix that notes the classes of all pairs in training, epoch by epoch, in `pairs_`."""
 
-    def online(self, pool: Any, **context: Any) -> Any:
-        """Begin a training run.
+    def bind(self, pool: Any, **context: Any) -> Any:
+        """Bind to a training run.
 
         Parameters
         ----------
@@ -53,23 +54,31 @@ class CountingSampler(OTMixSampler):
         **context : dict
             As for `OTMixSampler`.
         """
-        inner = super().online(pool, **context)
-        rewrite, begin, n_classes = inner.rewrite, inner.begin_epoch, len(pool.class_counts)
+        bound = super().bind(pool, **context)
         self.pairs_: list[np.ndarray] = []
+        n_classes = len(pool.class_counts)
+        return bound._replace(method=Counting(bound.method, self.pairs_, n_classes))
 
-        def begin_epoch(epoch: int, **kwargs: Any) -> None:
-            self.pairs_.append(np.zeros((n_classes, n_classes), dtype=int))
-            begin(epoch, **kwargs)
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            batch = rewrite(*args, **kwargs)
-            if len(batch.terms) == 2:
-                background, foreground = (term.y.numpy() for term in batch.terms)
-                np.add.at(self.pairs_[-1], (foreground, background), 1)
-            return batch
+class Counting(Method):
+    """A method that mixes, with its pairs counted."""
 
-        inner.begin_epoch, inner.rewrite = begin_epoch, counted
-        return inner
+    def __init__(self, inner: Method, pairs: list[np.ndarray], n_classes: int):
+        self.inner, self.pairs, self.n_classes = inner, pairs, n_classes
+        for name in ("place", "balanced", "begin", "join", "request", "draw", "make", "end"):
+            setattr(self, name, getattr(inner, name))
+
+    def begin_epoch(self, state: Any, moment: Any) -> Any:
+        """Begin an epoch, and a count."""
+        self.pairs.append(np.zeros((self.n_classes, self.n_classes), dtype=int))
+        return self.inner.begin_epoch(state, moment)
+
+    def terms(self, state: Any, slots: Any, made: Any, batch: Any) -> list[Any]:
+        """Return the terms, and count what they say."""
+        terms = self.inner.terms(state, slots, made, batch)
+        background, foreground = (term.y.numpy() for term in terms)
+        np.add.at(self.pairs[-1], (foreground, background), 1)
+        return terms
 
 
 def network(epochs: int, seed: int) -> DeferredRebalancingClassifier:

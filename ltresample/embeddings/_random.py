@@ -35,8 +35,9 @@ class RandomEmbedding:
         Running statistics of batch normalisations: those of the calibration rows, or means 0 and
         variances 1. Members are then used in evaluation mode, so that they do not normalise away
         what differs between two sets. Fewer than two rows are not enough to calibrate.
-    width : int, default=256
-        Units for rows.
+    width : int or None, default=None
+        Number of features where `architecture` is None; of images it is rounded down to an even
+        number. None: 64 for images, 256 for other rows.
     layer : str or None, default=None
         Where the features of `architecture` are; see `ltresample.models.feature_extractor`.
 
@@ -78,7 +79,7 @@ class RandomEmbedding:
 
     architecture: nn.Module | Callable[[], nn.Module] | None = None
     bn: str = "calibrate"
-    width: int = 256
+    width: int | None = None
     layer: str | None = None
     standardized: ClassVar[bool] = True
 
@@ -119,10 +120,12 @@ class RandomEmbedding:
         shape = calibration.shape[1:]
         with uninitialized():
             if len(shape) == 3:
-                return SmallCNN(shape[0], 1)
+                return SmallCNN(shape[0], 1, width=(self.width or 64) // 2)
             if len(shape) == 2:
-                return nn.Sequential(nn.Unflatten(1, (1, shape[0])), SmallCNN(1, 1))
-            return MLP(shape.numel(), 1, hidden=(self.width,))
+                return nn.Sequential(
+                    nn.Unflatten(1, (1, shape[0])), SmallCNN(1, 1, width=(self.width or 64) // 2)
+                )
+            return MLP(shape.numel(), 1, hidden=(self.width or 256,))
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class FixedRandomEmbedding:
     architecture: nn.Module | Callable[[], nn.Module] | None = None
     seed: int = 0
     bn: str = "calibrate"
-    width: int = 256
+    width: int | None = None
     layer: str | None = None
     standardized: ClassVar[bool] = True
 

@@ -5,6 +5,7 @@ from ltresample.guides._confusion import confusion_of_estimator, confusion_on_tr
 from ltresample.guides._convert import (
     as_classifier,
     can_be_fitted,
+    classifier_of,
     default_device,
     differentiable,
     fitted,
@@ -38,6 +39,7 @@ __all__ = [
     "GuideScore",
     "Standardize",
     "as_classifier",
+    "classifier_of",
     "balanced_rows",
     "can_be_fitted",
     "confusion_of",

@@ -21,6 +21,7 @@ from ltresample.models import CosineHead, fold_batch_norm
 __all__ = [
     "as_classifier",
     "can_be_fitted",
+    "classifier_of",
     "differentiable",
     "fitted",
     "is_fitted",
@@ -105,11 +106,18 @@ def as_classifier(
         _member(part, classes, name, example.dtype, device)
         for part in (g if isinstance(g, list | tuple) else [g])
     ]
-    scale = unscaled_cosine_factor(*members)
-    classifier = Classifier(members, logit_scale=scale)
+    classifier = classifier_of(*members)
     _try(classifier, example, classes, name)
     fast = [_fast(member, example) for member in classifier.members]
-    return Classifier(fast, logit_scale=scale)
+    return Classifier(fast, logit_scale=classifier.logit_scale)
+
+
+def classifier_of(*members: nn.Module) -> Classifier:
+    """Return networks as a classifier, the logits of cosine heads scaled as in training.
+
+    The one way in which probabilities are asked for, of g and of the network in training alike.
+    """
+    return Classifier(members, logit_scale=unscaled_cosine_factor(*members))
 
 
 def _fast(module: nn.Module, example: Tensor) -> nn.Module:

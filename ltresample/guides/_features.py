@@ -28,6 +28,8 @@ class FeatureRows:
         Where the features are; see `ltresample.models.feature_extractor`.
     """
 
+    is_stream = False
+
     def __init__(self, g: Classifier, rows: Rows, *, layer: str | None = None):
         self.members = g.members
         self.rows = rows

@@ -12,7 +12,7 @@ from ltresample._torch import unwrapped
 from ltresample.models._folding import FoldedModule
 from ltresample.models._heads import CosineHead
 
-__all__ = ["feature_extractor"]
+__all__ = ["feature_extractor", "has_features"]
 
 
 def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[Tensor], Tensor]:
@@ -65,6 +65,19 @@ def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[
     part = _part(module, name)
     at_input = layer is None
     return lambda x: _as_rows(_seen(module, part, name, x, at_input=at_input), name)
+
+
+def has_features(module: nn.Module) -> bool:
+    """Tell whether the features of a network can be found without the name of a layer.
+
+    Examples
+    --------
+    >>> has_features(nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    False
+    """
+    module = unwrapped(module)
+    linear = any(isinstance(part, nn.Linear | CosineHead) for part in module.modules())
+    return linear or _own_features(module) is not None
 
 
 def _own_features(module: nn.Module) -> Callable[[Tensor], Tensor] | None:

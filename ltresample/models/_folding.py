@@ -95,6 +95,11 @@ class FoldedModule(nn.Module):
         self.eval()
         self.refresh()
 
+    @property
+    def live(self) -> nn.Module:
+        """The network in training."""
+        return self._live[0]
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the network gave in evaluation mode at the last `refresh`."""
         return self.network(*args, **kwargs)

@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -24,30 +24,16 @@ from ltresample._compat import (
 )
 from ltresample._random import Seed, root_seed
 from ltresample.exceptions import LongTailWarning
-from ltresample.guides import (
-    Classifier,
-    GuideRecipe,
-    GuideScore,
-    as_classifier,
-    balanced_rows,
-    can_be_fitted,
-    default_device,
-    fit_guide,
-    fitted,
-    score_of_estimator,
-    score_of_recipe,
-    score_on_training_rows,
-    soft_confusion,
-)
+from ltresample.guides import default_device
 from ltresample.over_sampling._carried import CarriesLabels
 from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
-from ltresample.over_sampling._mixed_labels import translated_targets
+from ltresample.over_sampling._guiding import RECIPES, Guides, first_dtype
 from ltresample.over_sampling._mixed_rows import categorical_mask
-from ltresample.over_sampling._online import begin_online
+from ltresample.over_sampling._open_set_rows import open_for_training
 from ltresample.rows import Pool, TakeColumns, VaryingColumns, take_labels
-from ltresample.synthesis import Filled, Synthesizer, fill
+from ltresample.synthesis import Bound, Filled, Method, fill
 
-__all__ = ["BaseSynthesisSampler"]
+__all__ = ["About", "BaseSynthesisSampler", "Guides", "Settings"]
 
 PROVENANCE = np.dtype(
     [
@@ -61,23 +47,33 @@ PROVENANCE = np.dtype(
     ]
 )
 
-RECIPES = {
-    "random_units": GuideRecipe(random_units=True),
-    "bagged": GuideRecipe(),
-    "erm": GuideRecipe.plain(),
-    "drs": GuideRecipe.deferred(),
-}
+
+class About(NamedTuple):
+    """What settings may depend on."""
+
+    row_shape: tuple[int, ...]
+    class_counts: np.ndarray  # (K,)
+    columns: Any = None  # names of columns
+    in_training: bool = False
+    from_aux: bool = False  # open-set samples are there
+
+
+class Settings(NamedTuple):
+    """What each parameter that can be "auto" stood for; samplers have one with more fields."""
+
+    synthetic_share: float = 1.0
 
 
 class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler):
     """Base of the samplers that run the synthesis engine.
 
-    A sampler adds its ``__init__``, `_parameter_constraints`, `_presets` and `_synthesizer`.
+    A sampler adds its ``__init__``, `_parameter_constraints`, `_presets` and `method`; what it says
+    in `method` holds in `fit_resample` and in training alike.
     """
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseOverSampler._parameter_constraints,
-        "preset": [StrOptions({"scaled", "paper"})],
+        "preset": [StrOptions({"auto", "scaled", "paper"})],
         "g": "no_validation",
         "f": "no_validation",
         "g_recipe": [StrOptions({"auto", *RECIPES})],
@@ -88,29 +84,48 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
-    _presets: ClassVar[dict[str, dict[str, Any]]]
+    _presets: ClassVar[dict[str, Any]] = {"auto": Settings()}
     _advice = (
         "Lower min_confidence or count_decay, raise step_size, n_steps or max_rounds, or look at g."
     )
+    # of samplers that do not have these parameters
+    preset = "auto"
+    g = f = X_aux = device = n_jobs = categorical_features = None
+    max_rounds = 1
+    batch_size = "auto"
+    verbose = 0
 
     @abstractmethod
-    def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
-        """Build the method for these settings."""
+    def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
+        """Build the method: the one thing that `fit_resample` and training share.
 
-    def _settings(self, class_counts: np.ndarray) -> dict[str, Any]:
-        """Replace each ``"auto"`` by what the preset says."""
-        preset = self._presets[self.preset]
-        own = {name: getattr(self, name) for name in preset}
-        own = {name: preset[name] if _is_auto(value) else value for name, value in own.items()}
-        return {
-            n: v(class_counts) if callable(v) and n == "count_decay" else v for n, v in own.items()
-        }
+        Parameters
+        ----------
+        settings : NamedTuple
+            Each parameter that can be "auto", resolved.
+        pool : Pool
+            Real samples.
+        guides : Guides
+            The classifiers g and f, fitted or converted when they are asked for.
 
-    def _settings_for(self, data: Data) -> dict[str, Any]:
-        """Resolve the settings for this input, and refuse those that do not fit it."""
-        return self._settings(data.class_counts)
+        Returns
+        -------
+        Method
+            What the engine drives.
+        """
 
-    def _n_new(self, wanted: dict[int, int], settings: dict[str, Any]) -> int:
+    def _preset(self, about: About) -> str:
+        """Return the name of the preset that "auto" stands for."""
+        return self.preset
+
+    def _resolve(self, about: About) -> Any:
+        """Replace each "auto" by what the preset says, and refuse what does not fit the rows."""
+        preset = self._presets[self._preset(about)]
+        given = self.get_params(deep=False)
+        own = {name: given[name] for name in preset._fields if name in given}
+        return preset._replace(**{name: v for name, v in own.items() if not _is_auto(v)})
+
+    def _n_new(self, wanted: dict[int, int], settings: Any) -> int:
         """Count the rows that will be added."""
         return sum(wanted.values())
 
@@ -166,42 +181,48 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         """
         data = open_data(self, X, y)
         self.sampling_strategy_ = self._strategy(data)
-        seed = root_seed(self.random_state)
-        settings = self._settings_for(data)
+        seed, names = root_seed(self.random_state), getattr(self, "feature_names_in_", None)
+        aux = aligned_aux(self._aux(X_aux), names)
+        about = About(data.values.shape[1:], data.class_counts, names, from_aux=aux is not None)
+        settings = self._resolve(about)
         wanted = _wanted(self.sampling_strategy_, data)
-        aux = self._aux(X_aux, settings)
-        aux = aligned_aux(aux, getattr(self, "feature_names_in_", None))
         self._check_targets(data, wanted, from_aux=aux is not None)
         pool, values = self._pool(data, X, aux), data.values
         columns = None if self._sees_columns(settings) else VaryingColumns.of(values, pool)
         if columns is not None:
             pool, values = columns.narrowed(pool), values[:, columns.varying]
-        g, f = self._guides(data, pool, settings, seed)
-        self._judge(g, data, pool, settings, seed)
-        synthesizer = self._synthesizer(settings, pool, g)
+        guides = self._guides(pool, settings, data.classes, seed, raw=lambda: values)
+        method = self.method(settings, pool, guides)
+        f, score = guides.f, guides.judge()
         out = data.container
         out.open(data.values, self._n_new(wanted, settings))
         write = out.write if columns is None else partial(columns.write, out)
-        write = _within_range(write, values, pool)
-        filled = self._fill(synthesizer, pool, wanted, seed, settings, f, write=write)
+        write = self._writer(_within_range(write, values, pool), data, wanted, settings)
+        filled = self._fill(data, method, pool, wanted, seed, settings, f, write=write)
+        filled = self._labelled(filled, data, wanted, settings)
         X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
-        self.settings_ = settings
+        self.settings_ = settings._asdict()
+        self._learned(method, guides, data, score)
         if columns is not None and isinstance(vars(self).get("g_"), nn.Module):
             self.g_ = nn.Sequential(TakeColumns(torch.from_numpy(columns.varying)), self.g_)
         self._report(data, filled, wanted, settings, from_aux=aux is not None)
         return X_new, take_labels(y, _label_rows(data, filled), len(filled.y))
 
-    def online(self, pool, *, classes, f, seed, raw=None):
-        """Begin a training run; `ltresample.training` calls it.
+    def bind(self, pool, *, classes, f, seed, raw=None):
+        """Bind the method to a training run; `ltresample.training` calls it.
+
+        The sampler is not changed.
 
         Parameters
         ----------
         pool : Pool
-            The whole training split, as the network in training takes it.
+            The whole training split, as the network in training takes it, and open-set samples if
+            there are any.
         classes : ndarray of shape (n_classes,)
             Labels, sorted.
         f : nn.Module
-            The network in training, in the place of the parameter of that name.
+            The network in training, in the place of the parameter of that name; always up to date
+            when a mini-batch is rewritten.
         seed : Seed
             Root of what is random in the preparation; `random_state` has no meaning here.
         raw : callable or None, default=None
@@ -209,10 +230,29 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
 
         Returns
         -------
-        OnlineSampler
-            Rewrites mini-batches; the sampler itself is not changed.
+        Bound
+            The method, and the pool as the method takes it.
+
+        Raises
+        ------
+        ValueError
+            If g or open-set samples cannot be used.
         """
-        return begin_online(self, pool, classes=classes, f=f, seed=seed, raw=raw)
+        aux = self._aux(pool.aux_x)
+        about = About(
+            pool.x.row_shape, pool.counts.numpy(), in_training=True, from_aux=aux is not None
+        )
+        settings = self._resolve(about)
+        pool = pool._replace(aux_x=None if aux is None else open_for_training(aux, pool))
+        columns = self._categorical(pool.x.row_shape)
+        if columns is not None:
+            columns = torch.from_numpy(columns).to(pool.y.device)
+            pool = pool._replace(space=pool.space._replace(categorical=columns))
+        guides = self._guides(pool, settings, classes, seed, raw=raw, live=f)
+        method = self.method(settings, pool, guides)
+        if self.g is not None or len(pool.x.row_shape) == 1:  # networks on images cost too much
+            guides.judge()
+        return Bound(method, pool, settings.synthetic_share, settings._asdict(), guides.fitted)
 
     def _fit_resample(self, X, y, **params):
         """Do what `fit_resample` does; imbalanced-learn's base asks for this method."""
@@ -221,8 +261,8 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
     def _strategy(self, data: Data) -> dict:
         return check_sampling_strategy(self.sampling_strategy, data.labels, self._sampling_type)
 
-    def _aux(self, X_aux: Any, settings: dict[str, Any]) -> Any:
-        """Say which open-set samples to use; most samplers use none."""
+    def _aux(self, X_aux: Any) -> Any:
+        """Return the open-set samples to use; most samplers use none."""
         if X_aux is not None:
             raise ValueError(
                 f"{type(self).__name__} does not use open-set samples. Got X_aux in fit_resample. "
@@ -263,71 +303,29 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
             X,
             aux=aux,
             device=device,
-            dtype=_module_dtype([self.g, self.f]),
+            dtype=first_dtype([self.g, self.f]),
             categorical=self._categorical(data.values.shape[1:], names),
         )
 
     def _categorical(self, row_shape: tuple[int, ...], names: Any = None) -> np.ndarray | None:
-        """Return a mask of the columns that hold categories, for samplers that have a say in it."""
-        return categorical_mask(getattr(self, "categorical_features", None), row_shape, names)
+        """Return a mask of the columns that hold categories."""
+        return categorical_mask(self.categorical_features, row_shape, names)
 
-    def _sees_columns(self, settings: dict[str, Any]) -> bool:
+    def _sees_columns(self, settings: Any) -> bool:
         """Say whether something that the user brought needs all columns in their places."""
         return self.g is not None or self.f is not None
 
-    def _guides(
-        self, data: Data, pool: Pool, settings: dict[str, Any], seed: Seed
-    ) -> tuple[Classifier, Classifier | None]:
-        """Fit or convert g and f, and look at what g knows."""
-        example = pool.x.take(torch.arange(min(2, len(pool.y)), device=pool.y.device))
-        device = pool.y.device
-        if self.g is None:
-            self.g_ = fit_guide(pool, seed.child("guide"), RECIPES[settings["g_recipe"]])
-        else:
-            self.g_ = fitted(self.g, data.values, data.labels, "g")
-        g = as_classifier(self.g_, example, data.classes, "g", device=device)
-        f = None
-        if self.f is not None:
-            f_ = fitted(self.f, data.values, data.labels, "f")
-            f = as_classifier(f_, example, data.classes, "f", device=device)
-        return g, f
+    def _guides(self, pool: Pool, settings: Any, classes, seed: Seed, *, raw, live=None) -> Guides:
+        recipe = settings._asdict().get("g_recipe")
+        own = {"classes": classes, "seed": seed, "recipe": recipe, "raw": raw, "live": live}
+        return Guides(self.g, self.f, pool, **own)
 
-    def _judge(self, g: Classifier, data: Data, pool: Pool, settings, seed: Seed) -> None:
-        """Write what the guide is worth on rows that it has not seen, and warn at chance.
+    def _writer(self, write: Any, data: Data, wanted: dict[int, int], settings: Any) -> Any:
+        """Return the function that takes accepted rows, given one that puts them in their places."""
+        return write
 
-        Its random numbers are its own: rows do not depend on it.
-        """
-        if self.g is None:
-            recipe = RECIPES[settings["g_recipe"]]
-            score = score_of_recipe(pool, seed.child("judge"), recipe)
-        elif can_be_fitted(self.g):
-            score = score_of_estimator(
-                self.g, data.values, data.labels, data.classes, seed.child("judge")
-            )
-        else:
-            score = score_on_training_rows(g, pool, seed.child("look"))
-            self._check_guide(g, pool, seed.child("look"))
-        self.guide_score_ = score.value
-        if self.g is None or can_be_fitted(self.g):
-            warn_at_chance(score)
-
-    def _check_guide(self, g: Classifier, pool: Pool, seed: Seed) -> None:
-        """Warn where a guide that came fitted knows less than a guess about the rows of X."""
-        rows = balanced_rows(pool, seed, n_per_class=20)
-        confusion = soft_confusion(g, pool, rows)
-        chance = 1 / len(confusion)
-        own = float(confusion.diagonal().mean())
-        if own <= chance:
-            warnings.warn(
-                f"g gives the true class of its training data a mean probability of {own:.2f}, no "
-                f"better than chance ({chance:.2f}). Rows that it accepts mean nothing. Train g "
-                "longer, check the order of its outputs and the scale of X, or pass g=None.",
-                LongTailWarning,
-                stacklevel=4,
-            )
-
-    def _fill(self, synthesizer, pool, wanted, seed, settings, f, *, write) -> Filled:
-        n_rows = sum(round(settings["synthetic_share"] * n) for n in wanted.values())
+    def _fill(self, data, method, pool, wanted, seed, settings, f, *, write) -> Filled:
+        n_rows = sum(round(settings.synthetic_share * n) for n in wanted.values())
         batch = self._batch_size(pool)
         context = self._begin(n_rows, batch)
         with tqdm(total=n_rows, disable=not self.verbose, desc=type(self).__name__) as bar:
@@ -339,17 +337,32 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
                 step = context.subcontext(task_name="pass").call_on_fit_task_begin(estimator=self)
                 return step.call_on_fit_task_end(estimator=self)
 
-            options = {"write": write, "batch_size": batch, "n_jobs": self.n_jobs, "tick": tick}
-            options["synthetic_share"] = settings["synthetic_share"]
-            filled = self._drive(synthesizer, pool, wanted, seed.child("fill"), f, **options)
+            filled = fill(
+                method,
+                pool,
+                wanted,
+                seed.child("fill"),
+                write=write,
+                batch_size=batch,
+                synthetic_share=settings.synthetic_share,
+                max_rounds=self.max_rounds,
+                n_jobs=self.n_jobs,
+                f=f,
+                tick=tick,
+            )
         if context is not None:
             context.call_on_fit_task_end(estimator=self)
         return filled
 
-    def _drive(self, synthesizer, pool, wanted, seed, f, **options) -> Filled:
-        """Run the engine's driver."""
-        options["max_rounds"] = self.max_rounds
-        return fill(synthesizer, pool, wanted, seed, f=f, **options)
+    def _labelled(
+        self, filled: Filled, data: Data, wanted: dict[int, int], settings: Any
+    ) -> Filled:
+        """Write labels beside the hard ones, and weights, as fitted attributes."""
+        return filled
+
+    def _learned(self, method: Method, guides: Guides, data: Data, score: float | None) -> None:
+        """Write what was fitted, and what it is worth."""
+        self.g_, self.guide_score_ = guides.fitted, score
 
     def _begin(self, n_rows: int, batch: int) -> Any:
         """Open scikit-learn's callback context where this version has one."""
@@ -369,33 +382,15 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         n = len(data.y)
         self.is_synthetic_ = np.concatenate([np.zeros(n, bool), filled.synthetic.numpy()])
         self.provenance_ = provenance_records(data, filled, from_aux=from_aux)
-        asked = {k: round(settings["synthetic_share"] * m) for k, m in wanted.items()}
+        asked = {k: round(settings.synthetic_share * m) for k, m in wanted.items()}
         label = dict(enumerate(data.classes.tolist()))
         made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
-        if hasattr(self, "labels"):
-            vars(self).pop("soft_targets_", None)  # of an earlier call, with other labels
-            if self.labels == "soft":
-                self.soft_targets_ = translated_targets(filled, data.y, len(data.classes))
         self.acceptance_rate_ = {label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]}
         self.shortfall_ = {
             label[k]: asked[k] - int(filled.synthetic[filled.y == k].sum()) for k in asked
         }
         n_made = sum(made.values())
         _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
-
-
-def warn_at_chance(score: GuideScore) -> None:
-    """Warn where a guide is no better out of fold than a guess."""
-    if score.informed or not np.isfinite(score.value):
-        return
-    warnings.warn(
-        "The guide is no better than a guess on rows that it has not seen: balanced accuracy "
-        f"{score.value:.2f}, chance {score.chance:.2f}, standard error {score.error:.2f}. What it "
-        "accepts means nothing. Check that y belongs to X, add columns that tell the classes apart, "
-        "or pass a better g.",
-        LongTailWarning,
-        stacklevel=4,
-    )
 
 
 def _within_range(write: Any, values: Any, pool: Pool) -> Any:
@@ -424,17 +419,6 @@ def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _module_dtype(guides: list[Any]) -> torch.dtype | None:
-    """Return the floating-point type of the first network that the user brought."""
-    for guide in guides:
-        for part in guide if isinstance(guide, list | tuple) else [guide]:
-            module = getattr(part, "module_", part)
-            if isinstance(module, nn.Module):
-                for parameter in module.parameters():
-                    return parameter.dtype
-    return None
-
-
 def _label_rows(data: Data, filled: Filled) -> np.ndarray:
     """Return, for each output row, a real row with the same label."""
     first = np.array([np.flatnonzero(data.y == k)[0] for k in range(len(data.classes))])
@@ -448,9 +432,8 @@ def provenance_records(data: Data, filled: Filled, *, from_aux: bool) -> np.ndar
     record["origin"][:n] = "original"
     record["origin"][n:] = np.where(synthetic, "synthetic", "duplicate")
     record["seed_index"] = np.concatenate([np.arange(n), filled.index.numpy()])
-    record["partner_index"] = -1
-    if filled.partner is not None:
-        record["partner_index"][n:] = filled.partner.numpy()
+    record["partner_index"][:n] = -1
+    record["partner_index"][n:] = filled.partner.numpy()
     record["from_aux"][n:] = synthetic & from_aux
     record["source"] = np.concatenate([data.y, filled.source.numpy()])
     record["round"] = np.concatenate([np.full(n, -1), filled.round.numpy()])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from torch import Tensor
+from torch import Tensor, nn
 
-from ltresample._random import Seed
+from ltresample.class_counts import scaled_count_decay
 from ltresample.distances import (
     EnergyDistance,
     ExactTransport,
@@ -23,41 +24,41 @@ from ltresample.embeddings import (
     PCAEmbedding,
     RandomEmbedding,
 )
-from ltresample.guides import (
-    Classifier,
-    balanced_rows,
-    confusion_of,
-    fit_fold_guides,
-    soft_confusion,
-)
-from ltresample.over_sampling._base import RECIPES, BaseSynthesisSampler
-from ltresample.over_sampling._m2m import (
-    TRANSLATION_CONSTRAINTS,
-    TRANSLATION_PRESETS,
-    seeding_for,
-    translation_steps,
-)
+from ltresample.guides import Standardize, balanced_rows, soft_confusion
+from ltresample.models import FoldedModule, has_features
+from ltresample.over_sampling._base import Guides
+from ltresample.over_sampling._translation import PAPER, TranslationSampler
 from ltresample.rows import Pool
 from ltresample.synthesis import (
     ConfusingClass,
     DistributionMatching,
-    OpenSetSeeds,
+    Method,
     SourceAndConfusingClass,
-    Synthesizer,
     most_confusing,
 )
 
 __all__ = ["DistributionMatchingOversampler"]
 
-# 64 features, as the paper's encoder has
-EMBEDDINGS = {
-    "random": lambda: RandomEmbedding(width=64),
-    "fixed": lambda: FixedRandomEmbedding(width=64),
-    "identity": IdentityEmbedding,
-}
+
+class MatchingSettings(NamedTuple):
+    """What each "auto" stands for; the values are those of ``preset="scaled"``."""
+
+    step_size: Any = "reach"
+    n_steps: int = 10
+    min_confidence: float = 0.6
+    source_penalty: float = 0.5
+    count_decay: Any = scaled_count_decay
+    noise_radius: Any = "reach"
+    seeds: str = "near"
+    rest: bool = True
+    synthetic_share: float = 0.5
+    g_recipe: str = "random_units"
+    distance: Any = "transport"
+    embedding: Any = "random"
+    matching_weight: float = 0.5
 
 
-class DistributionMatchingOversampler(BaseSynthesisSampler):
+class DistributionMatchingOversampler(TranslationSampler):
     """Over-sample with sets of samples that lie like the real samples of their class (DM).
 
     To M2m's objective a distance between the synthetic set {x_m} and a real set R_k of the class is
@@ -75,9 +76,10 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
     sampling_strategy : float, str, dict or callable, default="auto"
         How many samples each class is to have, in imbalanced-learn's sense; "auto" fills all classes
         to the largest.
-    preset : {"scaled", "paper"}, default="scaled"
-        What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes.
-    g : None, estimator, nn.Module, or list of these, default=None
+    preset : {"auto", "scaled", "paper"}, default="auto"
+        What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes. "auto":
+        "paper" for images in training, else "scaled".
+    g : None, estimator, nn.Module, list of these, or "f", default=None
         The guide, as in `M2mSampler`.
     f : None, estimator, nn.Module or list of these, default=None
         A second classifier; None leaves its term out.
@@ -91,7 +93,9 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
     embedding : {"random", "fixed", "g", "f", "pca", "identity", "auto"} or object, default="auto"
         psi: a family of random encoders with a new member for every block, one random encoder, the
         features of g or f, a linear projection, the rows themselves; or an object with ``member``,
-        for example `NetworkEmbedding` of any frozen network.
+        for example `NetworkEmbedding` of any frozen network. Random encoders have, for images, the
+        architecture of the network in training, or offline that of g, up to its features; for
+        tables one hidden layer of 64 units.
     matching_weight : float or "auto", default="auto"
         lambda_2.
     reg : float, default=0.1
@@ -110,8 +114,10 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         Which logit of f is pushed down: the seed's class; the class that k is most often taken for
         by g ("only", and always with open-set seeds); both. What g takes a class for is a mean of
         probabilities, out of fold where g is None, else over 50 real samples of each class.
+    target_loss : bool, default=True
+        Keep CE(g(x), k) in the objective; False leaves it out (an ablation of [1]_).
     class_test : bool, default=True
-        Apply L(d).
+        Apply L(d), to within rounding.
     intra : {"literal", "unbiased"}, default="literal"
         "unbiased" leaves self-pairs out of the mean distance within R_k.
     matching_scale : {"row", "literal"}, default="row"
@@ -123,6 +129,8 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         M_k: synthetic samples that are matched as one set. A parameter of the method, unlike
         `batch_size`.
     confidence_test : {"probability", "loss"}, default="probability"
+        As in `M2mSampler`.
+    scaled_penalty : bool, default=False
         As in `M2mSampler`.
     noise : {"uniform", "gaussian", "reference"}, default="uniform"
         As in `M2mSampler`.
@@ -154,9 +162,9 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
 
     Notes
     -----
-    ``preset="paper"``: step_size .1, n_steps 5, min_confidence .9, source_penalty .5, count_decay
-    from {.9, .99, .999}, seeds "distribution", noise_radius .5, rest False, synthetic_share 1,
-    g_recipe "drs", distance "transport", embedding "random", matching_weight .5.
+    ``preset="paper"``: step_size .1, n_steps 5, min_confidence .9, source_penalty .5,
+    count_decay .999, seeds "distribution", noise_radius .5, rest False, synthetic_share 1, g_recipe
+    "drs", distance "transport", embedding "random", matching_weight .5.
 
     *Fidelity.* The paper states tau as a bound of the loss in one place and of a confidence in
     another; here it is the probability. Its "standard Gaussian" start noise would be far longer than
@@ -180,9 +188,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseSynthesisSampler._parameter_constraints,
-        **TRANSLATION_CONSTRAINTS,
-        "seeds": [StrOptions({"auto", "near", "distribution", "random"})],
+        **TranslationSampler._parameter_constraints,
         "X_aux": "no_validation",
         "distance": [
             StrOptions({"auto", "transport", "exact", "mmd", "energy", "none"}),
@@ -195,6 +201,7 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         "matching_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "reg": [Interval(Real, 0, None, closed="neither")],
         "confusing": [StrOptions({"none", "only", "add"})],
+        "target_loss": ["boolean"],
         "class_test": ["boolean"],
         "intra": [StrOptions({"literal", "unbiased"})],
         "matching_scale": [StrOptions({"row", "literal"})],
@@ -202,27 +209,17 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         "block_size": [Interval(Integral, 1, None, closed="left")],
     }
     _presets: ClassVar[dict] = {
-        "scaled": {
-            **TRANSLATION_PRESETS["scaled"],
-            "distance": "transport",
-            "embedding": "random",
-            "matching_weight": 0.5,
-        },
-        "paper": {
-            **TRANSLATION_PRESETS["paper"],
-            "n_steps": 5,
-            "g_recipe": "drs",
-            "distance": "transport",
-            "embedding": "random",
-            "matching_weight": 0.5,
-        },
+        "scaled": MatchingSettings(),
+        "paper": MatchingSettings(**PAPER._asdict())._replace(
+            n_steps=5, count_decay=0.999, g_recipe="drs"
+        ),
     }
 
     def __init__(
         self,
         *,
         sampling_strategy="auto",
-        preset="scaled",
+        preset="auto",
         g=None,
         f=None,
         X_aux=None,
@@ -242,12 +239,14 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         max_rounds=1,
         g_recipe="auto",
         confusing="none",
+        target_loss=True,
         class_test=True,
         intra="literal",
         matching_scale="row",
         n_real=64,
         block_size=128,
         confidence_test="probability",
+        scaled_penalty=False,
         noise="uniform",
         n_seeds_per_class=None,
         categorical_features=None,
@@ -279,12 +278,14 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         self.max_rounds = max_rounds
         self.g_recipe = g_recipe
         self.confusing = confusing
+        self.target_loss = target_loss
         self.class_test = class_test
         self.intra = intra
         self.matching_scale = matching_scale
         self.n_real = n_real
         self.block_size = block_size
         self.confidence_test = confidence_test
+        self.scaled_penalty = scaled_penalty
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
         self.categorical_features = categorical_features
@@ -295,18 +296,29 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _aux(self, X_aux: Any, settings: dict[str, Any]) -> Any:
-        aux = self.X_aux if X_aux is None else X_aux
-        if aux is not None:  # nothing is known of the way from an open-set sample to a class
-            paper = self._presets["paper"]
-            for name in ("step_size", "noise_radius"):
-                settings[name] = paper[name] if settings[name] == "reach" else settings[name]
-        return aux
+    def _aux(self, X_aux: Any) -> Any:
+        return self.X_aux if X_aux is None else X_aux
 
-    def _sees_columns(self, settings: dict[str, Any]) -> bool:
-        return super()._sees_columns(settings) or not isinstance(settings["embedding"], str)
+    def _sees_columns(self, settings: Any) -> bool:
+        return super()._sees_columns(settings) or not isinstance(settings.embedding, str)
 
-    def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
+    def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
+        """Build the method; see `BaseSynthesisSampler.method`.
+
+        Parameters
+        ----------
+        settings : NamedTuple
+            Each parameter that can be "auto", resolved.
+        pool : Pool
+            Real samples.
+        guides : Guides
+            The classifiers.
+
+        Returns
+        -------
+        DistributionMatching
+            What the engine drives.
+        """
         from_aux = pool.aux_x is not None
         if from_aux and self.n_seeds_per_class is not None:
             raise ValueError(
@@ -314,25 +326,22 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
                 f"Got n_seeds_per_class={self.n_seeds_per_class!r}. Pass a part of X_aux "
                 "instead."
             )
+        g = guides.g
         return DistributionMatching(
-            g=g,
-            seeding=OpenSetSeeds() if from_aux else seeding_for(self, settings),
-            steps=translation_steps(self, settings),
-            min_confidence=settings["min_confidence"],
-            source_penalty=settings["source_penalty"],
-            loss_test=self.confidence_test == "loss",
-            block_size=self.block_size,
-            distance=self._distance(settings),
-            embedding=self._embedding(settings, pool, g),
-            matching_weight=settings["matching_weight"],
+            self._translation(settings, g, from_aux=from_aux, count_decay=None),
+            distance=self._distance(settings.distance),
+            embedding=self._embedding(settings.embedding, pool, guides),
+            matching_weight=settings.matching_weight,
+            target_loss=self.target_loss,
             class_test=self.class_test,
             unbiased=self.intra == "unbiased",
             literal_scale=self.matching_scale == "literal",
-            penalty=self._penalty(settings, pool, g, from_aux=from_aux),
+            penalty=self._penalty(pool, guides, from_aux=from_aux),
             n_real=self.n_real,
+            block_size=self.block_size,
         )
 
-    def _distance(self, settings: dict[str, Any]) -> Any:
+    def _distance(self, distance: Any) -> Any:
         named = {
             "transport": lambda: SinkhornTransport(reg=self.reg),
             "exact": ExactTransport,
@@ -340,39 +349,63 @@ class DistributionMatchingOversampler(BaseSynthesisSampler):
             "energy": EnergyDistance,
             "none": lambda: None,
         }
-        distance = settings["distance"]
         return distance if callable(distance) else named[distance]()
 
-    def _embedding(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Any:
-        embedding = settings["embedding"]
+    def _embedding(self, embedding: Any, pool: Pool, guides: Guides) -> Any:
         if not isinstance(embedding, str):
             return embedding
-        if embedding == "pca":
-            rows = pool.x.take(torch.arange(len(pool.y), device=pool.y.device))
-            return PCAEmbedding().fit(pool.space.standardized(rows))
-        if embedding in ("g", "f"):
-            module = g.members[0] if embedding == "g" else self.f
-            if not isinstance(module, torch.nn.Module):
-                raise ValueError(
-                    f"embedding={embedding!r} needs a network. Got {embedding}={module!r}. Pass an "
-                    "nn.Module, or another embedding."
-                )
-            return NetworkEmbedding(module)
-        return EMBEDDINGS[embedding]()
+        named = {
+            "random": lambda: RandomEmbedding(_encoder(pool, guides), width=64),
+            "fixed": lambda: FixedRandomEmbedding(_encoder(pool, guides), width=64),
+            "identity": IdentityEmbedding,
+            "pca": lambda: PCAEmbedding().fit(
+                pool.space.standardized(pool.x.take(torch.arange(len(pool.labels))))
+            ),
+            "g": lambda: NetworkEmbedding(guides.g.members[0]),
+            "f": lambda: self._network_of_f(guides),
+        }
+        return named[embedding]()
 
-    def _penalty(
-        self, settings: dict[str, Any], pool: Pool, g: Classifier, *, from_aux: bool
-    ) -> Any:
-        if self.f is None or (self.confusing == "none" and not from_aux):
+    def _network_of_f(self, guides: Guides) -> NetworkEmbedding:
+        module = self.f if guides.live is None else guides.live.members[0]
+        if not isinstance(module, nn.Module):
+            raise ValueError(
+                f"embedding='f' needs a network. Got f={module!r}. Pass an nn.Module, or another "
+                "embedding."
+            )
+        return NetworkEmbedding(module)
+
+    def _penalty(self, pool: Pool, guides: Guides, *, from_aux: bool) -> Any:
+        without_f = self.f is None and guides.live is None
+        if without_f or (self.confusing == "none" and not from_aux):
             return None
-        confusing = most_confusing(self._affinity(settings, pool, g), pool.class_counts)
+        confusing = most_confusing(self._affinity(pool, guides), pool.class_counts)
         both = self.confusing == "add" and not from_aux
         return SourceAndConfusingClass(confusing) if both else ConfusingClass(confusing)
 
-    def _affinity(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Tensor:
-        """Return what each class is taken for; out of fold where g was fitted inside."""
-        seed = Seed(0).child("confusion")
+    def _affinity(self, pool: Pool, guides: Guides) -> Tensor:
+        """Return what each class is misclassified as; out of fold where g was fitted inside."""
+        seed = guides.seed.child("confusion")
         if self.g is None:
-            guides = fit_fold_guides(pool, seed, RECIPES[settings["g_recipe"]])
-            return confusion_of(guides.out_of_fold_proba(pool), pool.y)
-        return soft_confusion(g, pool, balanced_rows(pool, seed))
+            return guides.out_of_fold(seed, soft=True)
+        return soft_confusion(guides.g, pool, balanced_rows(pool, seed))
+
+
+def _encoder(pool: Pool, guides: Guides) -> nn.Module | None:
+    """Return the network whose architecture psi has: of images, f's in training, else g's.
+
+    None, the usual one, for tables, and where the network has no features that could be found.
+    """
+    if len(pool.x.row_shape) < 2:
+        return None
+    if guides.live is not None:
+        (network,) = guides.live.members
+        network = network.live if isinstance(network, FoldedModule) else network
+    else:
+        fitted = guides.fitted[0] if isinstance(guides.fitted, list | tuple) else guides.fitted
+        network = getattr(fitted, "module_", fitted)
+    # psi sees rows in standard units
+    if isinstance(network, nn.Sequential) and isinstance(network[0], Standardize):
+        network = network[1] if len(network) == 2 else network[1:]
+    known = isinstance(network, nn.Module) and has_features(network)
+    return copy.deepcopy(network) if known else None

@@ -2,111 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
-from ltresample.class_counts import grid_count_decay, scaled_count_decay
-from ltresample.guides import Classifier
-from ltresample.over_sampling._base import BaseSynthesisSampler
+from ltresample.over_sampling._base import Guides
+from ltresample.over_sampling._translation import PAPER, TranslationSampler, TranslationSettings
 from ltresample.rows import Pool
-from ltresample.synthesis import (
-    DistributionSeeds,
-    M2m,
-    NearSeeds,
-    RandomSeeds,
-    Seeding,
-    Steps,
-    Synthesizer,
-    gaussian_noise,
-    reference_noise,
-    uniform_noise,
-)
+from ltresample.synthesis import Method
 
 __all__ = ["M2mSampler"]
 
-NOISES = {"uniform": uniform_noise, "gaussian": gaussian_noise, "reference": reference_noise}
 
-TRANSLATION_CONSTRAINTS: dict[str, list] = {
-    "step_size": [StrOptions({"auto", "reach"}), Interval(Real, 0, None, closed="left")],
-    "n_steps": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-    "min_confidence": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-    "source_penalty": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-    "count_decay": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-    "noise_radius": [StrOptions({"auto", "reach"}), Interval(Real, 0, None, closed="left")],
-    "noise": [StrOptions(set(NOISES))],
-    "rest": [StrOptions({"auto"}), "boolean"],
-    "confidence_test": [StrOptions({"probability", "loss"})],
-    "n_seeds_per_class": [None, Interval(Integral, 1, None, closed="left")],
-    "categorical_features": [None, "array-like"],
-    "labels": [StrOptions({"hard", "soft"})],
-}
-
-TRANSLATION_PRESETS: dict[str, dict[str, Any]] = {
-    "scaled": {
-        "step_size": "reach",
-        "n_steps": 10,
-        "min_confidence": 0.6,
-        "source_penalty": 0.5,
-        "count_decay": scaled_count_decay,
-        "noise_radius": "reach",
-        "seeds": "near",
-        "rest": True,
-        "synthetic_share": 0.5,
-        "g_recipe": "random_units",
-    },
-    "paper": {
-        "step_size": 0.1,
-        "n_steps": 10,
-        "min_confidence": 0.9,
-        "source_penalty": 0.5,
-        "count_decay": grid_count_decay,
-        "noise_radius": 0.5,
-        "seeds": "distribution",
-        "rest": False,
-        "synthetic_share": 1.0,
-        "g_recipe": "erm",
-    },
-}
-
-
-def translation_steps(sampler: Any, settings: dict[str, Any]) -> Steps:
-    """Turn the parameters of the descent into the engine's terms."""
-    step, radius = settings["step_size"], settings["noise_radius"]
-    return Steps(
-        n_steps=settings["n_steps"],
-        step_size=None if step == "reach" else float(step),
-        noise_radius=None if radius == "reach" else float(radius),
-        draw_noise=NOISES[sampler.noise],
-        rest=settings["rest"],
-    )
-
-
-def seeding_for(sampler: Any, settings: dict[str, Any]) -> Seeding:
-    """Turn the name of a way to choose seeds into the engine's object."""
-    decay, subset = settings["count_decay"], sampler.n_seeds_per_class
-    named: dict[str, Callable[[], Seeding]] = {
-        "distribution": lambda: DistributionSeeds(decay, n_per_class=subset),
-        "near": NearSeeds,
-        "random": RandomSeeds,
-    }
-    if subset is not None and settings["seeds"] != "distribution":
-        raise ValueError(
-            f"n_seeds_per_class={subset!r} goes with seeds='distribution' only. Got "
-            f"seeds={settings['seeds']!r}. Pass seeds='distribution' or n_seeds_per_class=None."
-        )
-    if settings["seeds"] != "near" and "reach" in (settings["step_size"], settings["noise_radius"]):
-        raise ValueError(
-            "step_size='reach' and noise_radius='reach' are measured from a seed to its target "
-            f"class, which only seeds='near' knows. Got seeds={settings['seeds']!r}. Pass numbers "
-            "for step_size and noise_radius, or seeds='near'."
-        )
-    return named[settings["seeds"]]()
-
-
-class M2mSampler(BaseSynthesisSampler):
+class M2mSampler(TranslationSampler):
     """Over-sample by translating samples of larger classes into smaller ones (M2m).
 
     A new sample of class k starts at a real sample of a larger class k_0 and descends
@@ -119,21 +27,24 @@ class M2mSampler(BaseSynthesisSampler):
     real one takes its place, so that counts are exact.
 
     The papers' settings are made for 32 x 32 images and thousands of samples a class
-    (``preset="paper"``). By default (``preset="scaled"``) lengths follow the data: a sample starts
-    from a neighbour of the target class and may travel as far as its nearest target sample, it
-    rests as soon as g takes it for the target class, and half of the new rows are duplicates.
+    (``preset="paper"``). By default, but for images in training, lengths follow the data
+    (``preset="scaled"``): a sample starts from a neighbour of the target class and may travel as far
+    as its nearest target sample, it rests as soon as g takes it for the target class, and half of
+    the new rows are duplicates.
 
     Parameters
     ----------
     sampling_strategy : float, str, dict or callable, default="auto"
         How many samples each class is to have, in imbalanced-learn's sense; "auto" fills all classes
         to the largest.
-    preset : {"scaled", "paper"}, default="scaled"
-        What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes.
-    g : None, estimator, nn.Module, or list of these, default=None
+    preset : {"auto", "scaled", "paper"}, default="auto"
+        What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes. "auto":
+        "paper" for images in training, for which the papers' settings are made, else "scaled".
+    g : None, estimator, nn.Module, list of these, or "f", default=None
         The guide. None fits small networks inside; an estimator that is not fitted is cloned and
         fitted; a module gives logits in the order of the sorted labels; of a list the probabilities
-        are averaged.
+        are averaged. "f", in training only: the network that is trained guides itself ("M2m-Self"
+        of [1]_).
     f : None, estimator, nn.Module or list of these, default=None
         A second classifier, whose logit of the source class is pushed down. None leaves the term
         out (the ablation "lambda = 0" of [1]_); g never takes its place.
@@ -175,12 +86,19 @@ class M2mSampler(BaseSynthesisSampler):
     confidence_test : {"probability", "loss"}, default="probability"
         "loss": accept where the cross-entropy is at most `min_confidence`, as the text of [1]_ has
         it; the published code tests the probability.
-    insert : {"synthetic", "seed"}, default="synthetic"
-        "seed" gives the unmoved seeds of accepted rows ("M2m-Clean" of [1]_).
+    scaled_penalty : bool, default=False
+        Take f's logit of the source class times 30 where f has a cosine head without a scale of its
+        own. Published code takes it as it is, in [-1, 1], where `source_penalty` is weak.
+    insert : {"synthetic", "seed", "random_label"}, default="synthetic"
+        "seed" gives the unmoved seeds of accepted rows ("M2m-Clean" of [1]_). "random_label", in
+        training only: accepted rows are labelled with any class but the target's and the seed's
+        ("M2m-RS-Rand").
     noise : {"uniform", "gaussian", "reference"}, default="uniform"
-        Kind of noise; "reference" bounds it per channel over a whole block, as the published code.
+        Kind of noise; "reference" bounds it per channel over the rows of a whole block that have a
+        seed, as the published code.
     n_seeds_per_class : int or None, default=None
-        Only this many fixed samples of a class may be seeds; with ``seeds="distribution"``.
+        Only this many samples of a class, drawn at random once, may be seeds; with
+        ``seeds="distribution"``.
     categorical_features : array-like of int, bool or str, or None, default=None
         Positions, mask or names of columns that hold codes of categories. They never move: with
         ``seeds="near"`` a synthetic row has the categories of the near sample of its own class,
@@ -266,19 +184,17 @@ class M2mSampler(BaseSynthesisSampler):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseSynthesisSampler._parameter_constraints,
-        **TRANSLATION_CONSTRAINTS,
-        "seeds": [StrOptions({"auto", "near", "distribution", "random"})],
+        **TranslationSampler._parameter_constraints,
         "count_test": ["boolean"],
-        "insert": [StrOptions({"synthetic", "seed"})],
+        "insert": [StrOptions({"synthetic", "seed", "random_label"})],
     }
-    _presets: ClassVar[dict] = TRANSLATION_PRESETS
+    _presets: ClassVar[dict] = {"scaled": TranslationSettings(), "paper": PAPER}
 
     def __init__(
         self,
         *,
         sampling_strategy="auto",
-        preset="scaled",
+        preset="auto",
         g=None,
         f=None,
         step_size="auto",
@@ -294,6 +210,7 @@ class M2mSampler(BaseSynthesisSampler):
         g_recipe="auto",
         count_test=True,
         confidence_test="probability",
+        scaled_penalty=False,
         insert="synthetic",
         noise="uniform",
         n_seeds_per_class=None,
@@ -322,6 +239,7 @@ class M2mSampler(BaseSynthesisSampler):
         self.g_recipe = g_recipe
         self.count_test = count_test
         self.confidence_test = confidence_test
+        self.scaled_penalty = scaled_penalty
         self.insert = insert
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
@@ -333,14 +251,28 @@ class M2mSampler(BaseSynthesisSampler):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier) -> Synthesizer:
-        return M2m(
-            g=g,
-            seeding=seeding_for(self, settings),
-            steps=translation_steps(self, settings),
-            min_confidence=settings["min_confidence"],
-            source_penalty=settings["source_penalty"],
-            count_decay=settings["count_decay"] if self.count_test else None,
-            loss_test=self.confidence_test == "loss",
+    def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
+        """Build the method; see `BaseSynthesisSampler.method`.
+
+        Parameters
+        ----------
+        settings : NamedTuple
+            Each parameter that can be "auto", resolved.
+        pool : Pool
+            Real samples.
+        guides : Guides
+            The classifiers.
+
+        Returns
+        -------
+        M2m
+            What the engine drives.
+        """
+        return self._translation(
+            settings,
+            guides.g,
+            from_aux=False,
+            count_decay=settings.count_decay if self.count_test else None,
             insert_seed=self.insert == "seed",
+            random_labels=self.insert == "random_label",
         )

@@ -18,27 +18,30 @@ def twins(wanted: dict[int, int], share: float) -> Tensor:
     return torch.where(planned, len(planned) + planned.cumsum(0) - 1, -1)
 
 
-def paired(filled: Filled, lam: Tensor, twin: Tensor, y: Tensor) -> tuple[Filled, Tensor]:
+def paired(filled: Filled, twin: Tensor, y: Tensor) -> tuple[Filled, Tensor]:
     """Append a twin with the background's label to each mixed row, and give weights.
 
     Rows that were planned but not made stand twice with half the weight.
     """
     own = (twin >= 0).nonzero()[:, 0]
-    made = filled.synthetic[own]
+    made, lam = filled.synthetic[own], filled.lam
     index = torch.where(made, filled.partner[own], filled.index[own])
     partner = torch.where(made, filled.index[own], -1)
     appended = {"y": y[index], "index": index, "partner": partner, "source": y[index]}
-    appended |= {name: getattr(filled, name)[own] for name in ("synthetic", "round", "confidence")}
+    appended |= {
+        name: getattr(filled, name)[own] for name in ("synthetic", "round", "confidence", "lam")
+    }
     both = {name: torch.cat([getattr(filled, name), part]) for name, part in appended.items()}
     weight = 1 - lam
     weight[own[~made]] = 0.5
     return filled._replace(**both), torch.cat([weight, torch.where(made, lam[own], 0.5)])
 
 
-def soft_targets(filled: Filled, lam: Tensor, y: Tensor, n_classes: int) -> np.ndarray:
+def soft_targets(filled: Filled, y: Tensor, n_classes: int) -> np.ndarray:
     """Return labels (n + n_new, K) as shares of classes."""
     targets = torch.zeros(len(y) + len(filled.y), n_classes, dtype=torch.float64)
     rows = torch.arange(len(targets))
+    lam = filled.lam
     own = torch.cat([torch.ones(len(y), dtype=lam.dtype), 1 - lam])
     targets[rows, torch.cat([y, filled.y])] = own
     # the background of a duplicate has no share, whatever class is read for it

@@ -7,10 +7,8 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-__all__ = ["categorical_mask", "exact_type", "flat_image_shape"]
+__all__ = ["categorical_mask", "flat_image_shape"]
 
 
 def flat_image_shape(image_shape: Any, row_shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -58,12 +56,3 @@ def categorical_mask(features: Any, row_shape: tuple[int, ...], names: Any) -> n
         f"categorical_features must hold positions, names or a mask of columns. Got "
         f"{features!r} for X with {columns}."
     )
-
-
-def exact_type(x: Any) -> torch.dtype:
-    """Return a floating-point type that holds all values of the data as they are."""
-    if isinstance(x, Tensor):
-        wide = x.dtype in (torch.float64, torch.int32, torch.int64)
-    else:
-        wide = x.dtype.itemsize > 4 or (x.dtype.kind in "iu" and x.dtype.itemsize > 2)
-    return torch.float64 if wide else torch.float32

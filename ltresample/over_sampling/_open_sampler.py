@@ -3,70 +3,42 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from ltresample._compat import check_sampling_strategy, fit_context
-from ltresample._random import Seed, root_seed
+from ltresample._compat import check_sampling_strategy
+from ltresample._torch import to_numpy
+from ltresample.datasets import KnownRows
 from ltresample.exceptions import LongTailWarning
-from ltresample.guides import unscaled_cosine_factor
-from ltresample.over_sampling._base import PROVENANCE
-from ltresample.over_sampling._carried import CarriesLabels
-from ltresample.over_sampling._data import Data, aligned_aux, open_data
+from ltresample.over_sampling._base import PROVENANCE, About, BaseSynthesisSampler, Guides, Settings
+from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._open_set_rows import (
-    append_rows,
+    IteratedRows,
     built_in_rows,
-    open_for_training,
-    read_rows,
+    exact_rows,
+    whole_numbers,
 )
-from ltresample.rows import ArrayRows, Pool, take_labels
+from ltresample.rows import Pool
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
-    Batch,
-    OnlineSynthesis,
+    Filled,
+    Method,
     OpenSampling,
     balancing_size,
     exact_counts,
     label_distribution,
-    rewrite_batch,
 )
 
 __all__ = ["OpenSampler"]
 
 
-class _Plan(NamedTuple):
-    """What is to be added."""
-
-    counts: np.ndarray  # (K,) open-set rows per label
-    distribution: np.ndarray  # (K,) Gamma
-
-
-@dataclass
-class OnlineOpenSampling(OnlineSynthesis):
-    """Open-sampling, bound to a training split."""
-
-    method: OpenSampling
-    pool: Pool  # the whole training split and the open-set samples
-    n_largest: int = 0  # rows of the largest mini-batch so far
-    balanced: bool = False  # batches are drawn from the data as they are
-
-    def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Put open-set rows behind a mini-batch, with a loss term of their own."""
-        self.n_largest = max(self.n_largest, len(y))
-        # the last mini-batch of an epoch may be small; few random labels would be mostly noise
-        n_aux = self.n_largest if self.method.n_aux is None else self.method.n_aux
-        rows = ArrayRows(x, dtype=x.dtype, device=x.device)
-        pool = self.pool._replace(x=rows, y=y, in_batch=True)
-        return rewrite_batch(replace(self.method, n_aux=n_aux), pool, seed)
-
-
-class OpenSampler(CarriesLabels, BaseOverSampler):
+class OpenSampler(BaseSynthesisSampler):
     """Add open-set samples with labels that fill up the class prior (Open-sampling).
 
     Open-set samples belong to none of the classes: other images, documents on other subjects, rows
@@ -241,80 +213,43 @@ class OpenSampler(CarriesLabels, BaseOverSampler):
         self.batch_size = batch_size
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, **params):
-        """Check the input and compute `sampling_strategy_`; use `fit_resample` to resample.
+    def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
+        """Build the method; see `BaseSynthesisSampler.method`.
 
         Parameters
         ----------
-        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
-            Real samples.
-        y : array-like of shape (n_samples,)
-            Their labels.
-        **params : dict
-            Ignored.
+        settings : NamedTuple
+            Nothing of this sampler can be "auto".
+        pool : Pool
+            Real samples, and open-set samples.
+        guides : Guides
+            Holds the seed and, in training, the network.
 
         Returns
         -------
-        self
-            The sampler.
+        OpenSampling
+            What the engine drives.
         """
-        self._plan(open_data(self, X, y))
-        return self
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit_resample(self, X, y, *, X_aux=None):
-        """Put open-set samples with random labels behind the real ones.
-
-        Parameters
-        ----------
-        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
-            Real samples: rows of a table, or images with values in [0, 1] or whole numbers in
-            [0, 255]. Never modified.
-        y : array-like of shape (n_samples,)
-            Their labels.
-        X_aux : array-like, Dataset, DataLoader or None, default=None
-            Open-set samples. Takes the place of the parameter of the same name.
-
-        Returns
-        -------
-        X_resampled : as X
-            The real rows, untouched and in their order, then the open-set rows.
-        y_resampled : as y
-            Labels of these rows. To be used with `sample_weight_`.
-
-        Raises
-        ------
-        ValueError
-            If X, y or X_aux cannot be used, or parameters contradict each other.
-        """
-        data = open_data(self, X, y)
-        plan = self._plan(data)
-        seed = root_seed(self.random_state)
-        y_new = np.repeat(np.arange(len(plan.counts)), plan.counts)
-        y_new = seed.child("labels").numpy().permutation(y_new)
-        aux = aligned_aux(
-            self.X_aux if X_aux is None else X_aux, getattr(self, "feature_names_in_", None)
-        )
-        size = self._rows_at_once(data)
-        if aux is None:
-            _warn_of_built_in_rows()
-            index, blocks = np.arange(len(y_new)), built_in_rows(data.values, len(y_new), seed)
+        offline, scale = guides.live is None, self.logit_scale
+        if scale == "auto":
+            scale = 1.0 if offline else guides.live.logit_scale
+        if offline:
+            distribution = self.label_distribution_
         else:
-            index, blocks = read_rows(aux, data.values, len(y_new), seed, size)
-        X_new, n_known = append_rows(data, blocks, len(y_new))
-        if n_known and aux is not None:
-            _warn_of_known_rows(n_known, len(y_new))
-        self._report(data, plan, y_new, index)
-        first = np.unique(data.y, return_index=True)[1]  # a row with each label
-        label_rows = np.concatenate([np.arange(len(data.y)), first[y_new]])
-        return X_new, take_labels(y, label_rows, len(y_new))
+            distribution = self._distribution(pool.counts.numpy())
+        return OpenSampling(
+            distribution,
+            eta=float(self.eta),
+            n_aux=self.aux_batch_size,
+            soft=self.soft,
+            normalize=self.normalize,
+            fixed=None if self.relabel else guides.seed.child("fixed labels"),
+            logit_scale=float(scale),
+            root=guides.seed,
+            block_size=self._batch_size(pool),
+        )
 
-    def _fit_resample(self, X, y, **params):
-        """Do what `fit_resample` does; imbalanced-learn's base asks for this method."""
-        return self.fit_resample(X, y, **params)
-
-    def _plan(self, data: Data) -> _Plan:
+    def _strategy(self, data: Data) -> dict:
         """Say how many rows each label gets, and write what follows from the counts."""
         check_sampling_strategy("auto", data.labels, self._sampling_type)  # two classes at least
         if isinstance(self.sampling_strategy, str) and self.sampling_strategy == "auto":
@@ -324,10 +259,9 @@ class OpenSampler(CarriesLabels, BaseOverSampler):
             counts = self._explicit_counts(data)
             distribution = counts / max(1, counts.sum())
         labels = data.classes.tolist()
-        self.sampling_strategy_ = {k: int(n) for k, n in zip(labels, counts, strict=True) if n}
         self.label_distribution_ = distribution
         self.class_weight_ = len(labels) * distribution
-        return _Plan(counts, distribution)
+        return {k: int(n) for k, n in zip(labels, counts, strict=True) if n}
 
     def _distribution(self, class_counts: np.ndarray) -> np.ndarray:
         return label_distribution(class_counts, self.labels, alpha=self.alpha, beta=self.beta)
@@ -354,78 +288,86 @@ class OpenSampler(CarriesLabels, BaseOverSampler):
         plain = {getattr(k, "item", lambda k=k: k)(): int(n) for k, n in wanted.items()}
         return np.array([plain.get(label, 0) for label in data.classes.tolist()])
 
-    def _rows_at_once(self, data: Data) -> int:
+    def _batch_size(self, pool: Pool) -> int:
         if self.batch_size != "auto":
             return self.batch_size
-        return int(np.clip((32 << 20) // (8 * max(1, np.prod(data.values.shape[1:]))), 64, 4096))
+        row = 8 * max(1, int(np.prod(pool.x.row_shape)))
+        return int(np.clip((32 << 20) // row, 64, 4096))
 
-    def online(self, pool, *, classes, f, seed, raw=None):
-        """Begin a training run; `ltresample.training` calls it.
-
-        Parameters
-        ----------
-        pool : Pool
-            The whole training split, as the network in training takes it.
-        classes : ndarray of shape (n_classes,)
-            Labels, sorted.
-        f : nn.Module
-            The network in training.
-        seed : Seed
-            Root of what is random in the preparation.
-        raw : callable or None, default=None
-            Not used.
-
-        Returns
-        -------
-        OnlineOpenSampling
-            Puts open-set rows behind mini-batches; the sampler itself is not changed.
-
-        Raises
-        ------
-        ValueError
-            If there are no open-set samples or they cannot be used, `alpha` is below the largest
-            class prior, or `sampling_strategy` is not "auto": it sets numbers of rows.
-        """
-        if not (isinstance(self.sampling_strategy, str) and self.sampling_strategy == "auto"):
+    def _resolve(self, about: About) -> Settings:
+        """Refuse what has no meaning in training."""
+        named = isinstance(self.sampling_strategy, str) and self.sampling_strategy == "auto"
+        if about.in_training and not named:
             raise ValueError(
                 "In training the labels follow from labels and alpha. Got OpenSampler("
                 f"sampling_strategy={self.sampling_strategy!r}). Leave it at 'auto'."
             )
-        aux = self.X_aux if pool.aux_x is None else pool.aux_x
-        if aux is None:
+        if about.in_training and not about.from_aux:
             raise ValueError(
                 "OpenSampler needs open-set samples in training. Got X_aux=None. Pass an array, a "
                 "memory map, a Dataset or a DataLoader of samples that belong to none of the "
                 "classes, or make some with the generators of ltresample.datasets."
             )
-        scale = self.logit_scale
-        method = OpenSampling(
-            distribution=self._distribution(pool.class_counts.cpu().numpy()),
-            eta=float(self.eta),
-            n_aux=self.aux_batch_size,
-            soft=self.soft,
-            normalize=self.normalize,
-            fixed=None if self.relabel else seed.child("fixed labels"),
-            logit_scale=unscaled_cosine_factor(f) if scale == "auto" else float(scale),
-        )
-        return OnlineOpenSampling(method, pool._replace(aux_x=open_for_training(aux, pool)))
+        return super()._resolve(about)
 
-    def _report(self, data: Data, plan: _Plan, y_new: np.ndarray, index: np.ndarray) -> None:
+    def _aux(self, X_aux: Any) -> Any:
+        return self.X_aux if X_aux is None else X_aux
+
+    def _check_targets(self, data: Data, wanted: dict[int, int], *, from_aux: bool) -> None:
+        """Take all classes as they are: no row is made of theirs."""
+
+    def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
+        """Return real rows and open-set samples, the latter with all values as they are."""
+        if aux is None:
+            _warn_of_built_in_rows()
+        else:
+            aux = exact_rows(aux, data.values)
+        return super()._pool(data, X, None)._replace(aux_x=aux)
+
+    def _fill(self, data, method, pool, wanted, seed, settings, f, *, write) -> Filled:
+        """Fill with open-set samples, and count those that are real rows."""
+        given, known, n_known = pool.aux_x is not None, KnownRows(data.values), 0
+        if not given:
+            rows = built_in_rows(data.values, sum(wanted.values()), seed)
+            pool = pool._replace(aux_x=IteratedRows(rows))
+
+        def counted(at: Tensor, rows: Tensor) -> None:
+            nonlocal n_known
+            n_known += known.count(to_numpy(rows))
+            write(at, rows)
+
+        filled = super()._fill(data, method, pool, wanted, seed, settings, f, write=counted)
+        if n_known and given:
+            _warn_of_known_rows(n_known, len(filled.y))
+        return filled
+
+    def _sees_columns(self, settings: Settings) -> bool:
+        return True  # open-set samples have them
+
+    def _writer(self, write: Any, data: Data, wanted: dict[int, int], settings: Any) -> Any:
+        """Return the function that takes rows; whole numbers stay such."""
+        whole, put = whole_numbers(data), data.container.write
+        return lambda at, rows: put(at, whole(rows))
+
+    def _learned(self, method: Method, guides: Guides, data: Data, score: Any) -> None:
+        """Nothing was fitted."""
+
+    def _report(self, data: Data, filled: Filled, wanted, settings, *, from_aux: bool) -> None:
         """Write the fitted attributes that follow the rows."""
-        n, m = len(data.y), len(y_new)
-        method = OpenSampling(plan.distribution, eta=self.eta, normalize=self.normalize)
+        n, m, y_new = len(data.y), len(filled.y), filled.y.numpy()
+        method = OpenSampling(self.label_distribution_, eta=self.eta, normalize=self.normalize)
         share = n / max(1, m)
         extra = share * method.coefficient(y_new) * method.class_weight[y_new]
         self.sample_weight_ = np.concatenate([np.ones(n), extra])
         self.soft_targets_ = None
         if self.soft:
-            expected = replace(method, soft=True)
-            row = share * expected.coefficient(y_new) * expected.soft_target if m else plan.counts
+            expected, none = replace(method, soft=True), np.zeros(len(self.label_distribution_))
+            row = share * expected.coefficient(y_new) * expected.soft_target if m else none
             self.soft_targets_ = np.concatenate([np.eye(len(row))[data.y], np.tile(row, (m, 1))])
         self.is_synthetic_ = np.arange(n + m) >= n
         record = np.zeros(n + m, dtype=PROVENANCE)
         record["origin"] = np.where(self.is_synthetic_, "open-set", "original")
-        record["seed_index"] = np.concatenate([np.arange(n), index])
+        record["seed_index"] = np.concatenate([np.arange(n), filled.index.numpy()])
         record["partner_index"] = -1
         record["from_aux"] = self.is_synthetic_
         record["source"] = np.concatenate([data.y, np.full(m, -1)])

@@ -11,12 +11,18 @@ from scipy import sparse
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample._torch import as_tensor, to_numpy
-from ltresample.datasets import KnownRows, permute_features, shuffle_patches, shuffle_words
+from ltresample._torch import as_tensor
+from ltresample.datasets import permute_features, shuffle_patches, shuffle_words
 from ltresample.over_sampling._data import Data
 from ltresample.rows import Pool, Rows, RowStream, open_set_rows
 
-__all__ = ["append_rows", "built_in_rows", "open_for_training", "read_rows"]
+__all__ = [
+    "IteratedRows",
+    "built_in_rows",
+    "exact_rows",
+    "open_for_training",
+    "whole_numbers",
+]
 
 
 def built_in_rows(values: Any, m: int, seed: Seed) -> Iterator[Tensor]:
@@ -35,20 +41,30 @@ def built_in_rows(values: Any, m: int, seed: Seed) -> Iterator[Tensor]:
         yield as_tensor(rows.toarray() if sparse.issparse(rows) else rows)
 
 
-def read_rows(
-    aux: Any, values: Any, m: int, seed: Seed, size: int
-) -> tuple[np.ndarray, Iterator[Tensor]]:
-    """Choose m open-set samples, each as often as the others to within one, and read them."""
+class IteratedRows:
+    """Rows that come in blocks, once."""
+
+    is_stream = True
+
+    def __init__(self, blocks: Iterator[Tensor]):
+        self._blocks = blocks
+        self._rest = torch.empty(0)
+
+    def read(self, m: int) -> Tensor:
+        """Return the next m rows."""
+        parts, n = [], 0
+        while n < m:
+            rows = self._rest if len(self._rest) else next(self._blocks)
+            parts.append(rows[: m - n])
+            self._rest = rows[m - n :]
+            n += len(parts[-1])
+        return torch.cat(parts)
+
+
+def exact_rows(aux: Any, values: Any) -> Rows | RowStream:
+    """Open open-set samples in a type that holds all values of the real rows as they are."""
     wide = values.dtype.itemsize > 4 or (values.dtype.kind in "iu" and values.dtype.itemsize > 2)
-    rows = open_set_rows(aux, values, dtype=torch.float64 if wide else torch.float32)
-    if isinstance(rows, RowStream):
-        sizes = [min(size, m - start) for start in range(0, m, size)]
-        return np.arange(m), (rows.read(n) for n in sizes)
-    rng = seed.child("rows").numpy()
-    index = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-m // len(rows)))] or [[]])
-    index = index[:m].astype(np.int64)
-    parts = torch.from_numpy(index).split(size) if m else []
-    return index, (rows.take(part) for part in parts)
+    return open_set_rows(aux, values, dtype=torch.float64 if wide else torch.float32)
 
 
 def open_for_training(aux: Any, pool: Pool) -> Rows | RowStream:
@@ -61,21 +77,18 @@ def open_for_training(aux: Any, pool: Pool) -> Rows | RowStream:
     return open_set_rows(aux, example, dtype=example.dtype, device=example.device)
 
 
-def append_rows(data: Data, blocks: Iterator[Tensor], m: int) -> tuple[Any, int]:
-    """Put the rows behind the real ones, and count those that are real ones."""
-    out, known = data.container, KnownRows(data.values)
-    integer = out.integer_columns(data.values)
-    lower, upper = _bounds(data.values) if integer is not None else (None, None)
-    out.open(data.values, m)
-    start = n_known = 0
-    for rows in blocks:
-        if integer is not None:  # whole numbers stay such, within the range that was seen
-            whole = rows.round().clamp(min=lower.to(rows), max=upper.to(rows))
-            rows = torch.where(torch.as_tensor(integer), whole, rows)
-        n_known += known.count(to_numpy(rows))
-        out.write(torch.arange(start, start + len(rows)), rows)
-        start += len(rows)
-    return out.close(np.ones(m, dtype=bool), np.zeros(m, dtype=np.int64)), n_known
+def whole_numbers(data: Data) -> Callable[[Tensor], Tensor]:
+    """Return what puts rows on whole numbers where real rows have them, within their range."""
+    integer = data.container.integer_columns(data.values)
+    if integer is None:
+        return lambda rows: rows
+    lower, upper = _bounds(data.values)
+
+    def rounded(rows: Tensor) -> Tensor:
+        whole = rows.round().clamp(min=lower.to(rows), max=upper.to(rows))
+        return torch.where(torch.as_tensor(integer), whole, rows)
+
+    return rounded
 
 
 def _bounds(values: Any) -> tuple[Tensor, Tensor]:

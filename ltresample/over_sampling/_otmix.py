@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -12,27 +11,25 @@ import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from ltresample._random import Seed
 from ltresample.guides import (
-    Classifier,
-    as_classifier,
-    confusion_of,
     confusion_of_estimator,
     confusion_on_training_rows,
     feature_rows,
-    fit_fold_guides,
     is_fitted,
 )
 from ltresample.mixing import CutMix, MAMix, Mixup, Remix, SaliencyMix, UniMix
-from ltresample.over_sampling._base import RECIPES, BaseSynthesisSampler, provenance_records
+from ltresample.over_sampling._base import (
+    About,
+    BaseSynthesisSampler,
+    Guides,
+    provenance_records,
+)
 from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._mixed_labels import first_rows, paired, soft_targets, twins
-from ltresample.over_sampling._mixed_rows import categorical_mask, exact_type, flat_image_shape
-from ltresample.over_sampling._online import in_type, ready
-from ltresample.over_sampling._otmix_online import OnlineMixing, Plan
+from ltresample.over_sampling._mixed_rows import categorical_mask, flat_image_shape
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
-from ltresample.rows import ArrayRows, Pool, Rows
-from ltresample.synthesis import Filled, PairMixing, fill_pairs
+from ltresample.rows import Pool
+from ltresample.synthesis import Filled, Method, MixSchedule, PairMixing
 
 __all__ = ["OTMixSampler"]
 
@@ -40,50 +37,47 @@ _BASE = BaseSynthesisSampler._parameter_constraints
 _SHARED = ("sampling_strategy", "random_state", "g", "g_recipe", "synthetic_share")
 _SHARED += ("batch_size", "device", "n_jobs", "verbose")
 
-# epochs without mixing at the start and at the end, and mixing in every second batch, are those of
-# the published code of OTMix and CMO
-_ALL: dict[str, Any] = {
-    "pairing": RandomPairing(),
-    "label_rule": None,
-    "class_affinity": "hard",
-    "foreground": "data",
-    "foreground_power": 1.0,
-    "mix_prob": 0.5,
-    "schedule_power": 1.0,
-    "start": 4,
-    "stop": -3,
-    "synthetic_share": 1.0,
-    "g_recipe": "erm",
-}
-_IN_BATCH = {**_ALL, "foreground": "batch", "foreground_power": 0.0, "start": 0, "stop": None}
-_ALWAYS = {**_IN_BATCH, "mix_prob": 1.0}
-_OTMIX = {**_ALL, "pairing": TransportPairing()}
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "otmix": {**_OTMIX, "mix": CutMix(4.0)},
-    "otmix_paper": {
-        **_OTMIX,
-        "mix": CutMix(4.0),
-        "mix_prob": 1.0,
-        "start": 0,
-        "stop": None,
-    },
-    "cmo": {**_ALL, "mix": CutMix(1.0)},
-    "cutmix": {**_IN_BATCH, "mix": CutMix(1.0)},
-    "saliency_mix": {**_IN_BATCH, "mix": SaliencyMix(1.0)},
-    "mixup": {**_ALWAYS, "mix": Mixup(1.0)},
-    "remix": {**_ALWAYS, "mix": Mixup(1.0), "label_rule": Remix()},
-    "mamix": {**_ALWAYS, "mix": Mixup(1.0), "label_rule": MAMix()},
-    "unimix": {**_ALWAYS, "mix": UniMix(), "foreground_power": 0.5},
+class MixSettings(NamedTuple):
+    """What each "auto" stands for; the values are those of ``preset="otmix"``.
+
+    Epochs without mixing at the start and at the end, and mixing in every second batch, are those of
+    the published code of OTMix and CMO.
+    """
+
+    pairing: Any = TransportPairing()
+    mix: Any = CutMix(4.0)
+    label_rule: Any = None
+    class_affinity: Any = "hard"
+    foreground: str = "data"
+    foreground_power: float = 1.0
+    mix_prob: float = 0.5
+    schedule_power: float = 1.0
+    start: int = 4
+    stop: int | None = -3
+    synthetic_share: float = 1.0
+    g_recipe: str = "erm"
+    image_shape: tuple[int, ...] | None = None
+    categorical_features: np.ndarray | None = None  # mask of columns
+
+
+_OTMIX = MixSettings()
+_CMO = MixSettings(pairing=RandomPairing(), mix=CutMix(1.0))
+_IN_BATCH = _CMO._replace(foreground="batch", foreground_power=0.0, start=0, stop=None)
+_ALWAYS = _IN_BATCH._replace(mix=Mixup(1.0), mix_prob=1.0)
+
+PRESETS: dict[str, MixSettings] = {
+    "otmix": _OTMIX,
+    "otmix_paper": _OTMIX._replace(foreground_power=2.0, mix_prob=1.0, start=0, stop=None),
+    "cmo": _CMO,
+    "cutmix": _IN_BATCH,
+    "saliency_mix": _IN_BATCH._replace(mix=SaliencyMix(1.0)),
+    "mixup": _ALWAYS,
+    "remix": _ALWAYS._replace(label_rule=Remix()),
+    "mamix": _ALWAYS._replace(label_rule=MAMix()),
+    "unimix": _ALWAYS._replace(mix=UniMix(), foreground_power=0.5),
 }
 _FOR_TABLES = {"otmix": Mixup(4.0), "otmix_paper": Mixup(4.0), "cmo": Mixup(1.0)}
-
-
-class _Method(NamedTuple):
-    """The engine's method and the features that its pairing looks at."""
-
-    mixing: PairMixing
-    features: Rows | None
 
 
 class OTMixSampler(BaseSynthesisSampler):
@@ -287,8 +281,6 @@ class OTMixSampler(BaseSynthesisSampler):
     }
     _presets: ClassVar[dict] = PRESETS
 
-    f = None  # there is no classifier in training offline
-
     def __init__(
         self,
         *,
@@ -348,194 +340,156 @@ class OTMixSampler(BaseSynthesisSampler):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _settings_for(self, data: Data) -> dict[str, Any]:
-        """Resolve settings, and refuse ways to mix that do not fit the rows."""
-        row_shape = data.values.shape[1:]
-        n_classes = len(data.classes)
-        settings = self._resolved(row_shape, data.class_counts, n_classes, shared=False)
-        names = getattr(self, "feature_names_in_", None)
-        settings["categorical_features"] = categorical_mask(
-            self.categorical_features, row_shape, names
-        )
-        return settings
+    def _resolve(self, about: About) -> MixSettings:
+        """Resolve settings, and refuse ways to mix that do not fit the rows.
 
-    def _resolved(self, row_shape, class_counts, n_classes: int, *, shared: bool) -> dict[str, Any]:
-        """Replace each "auto"; `shared`: pairs of a batch have one ratio where the mix is ours."""
-        settings = self._settings(class_counts)
-        settings["image_shape"] = flat_image_shape(self.image_shape, row_shape)
-        images = len(row_shape) > 1 or settings["image_shape"] is not None
+        In training pairs of a batch have one ratio, where the mix is ours.
+        """
+        row_shape, settings = about.row_shape, super()._resolve(about)
+        settings = settings._replace(
+            image_shape=flat_image_shape(self.image_shape, row_shape),
+            categorical_features=categorical_mask(
+                self.categorical_features, row_shape, about.columns
+            ),
+        )
+        images = len(row_shape) > 1 or settings.image_shape is not None
         if isinstance(self.mix, str):
-            mix = settings["mix"] if images else _FOR_TABLES.get(self.preset, settings["mix"])
-            has_choice = any(field.name == "shared" for field in dataclasses.fields(mix))
-            settings["mix"] = dataclasses.replace(mix, shared=shared) if has_choice else mix
-        if settings["mix"].needs_images and not images:
+            mix = settings.mix if images else _FOR_TABLES.get(self.preset, settings.mix)
+            if any(field.name == "shared" for field in dataclasses.fields(mix)):
+                mix = dataclasses.replace(mix, shared=about.in_training)
+            settings = settings._replace(mix=mix)
+        if settings.mix.needs_images and not images:
             raise ValueError(
-                f"{type(settings['mix']).__name__} cuts boxes out of images. Got X with rows of "
+                f"{type(settings.mix).__name__} cuts boxes out of images. Got X with rows of "
                 f"shape {tuple(row_shape)} and image_shape=None. Pass image_shape=(C, H, W) or "
                 "(H, W) if the rows are flat images, else mix=Mixup() or mix=ColumnSwap()."
             )
-        if not isinstance(settings["class_affinity"], str):
-            settings["class_affinity"] = checked_affinity(settings["class_affinity"], n_classes)
-        return settings
+        if isinstance(settings.class_affinity, str):
+            return settings
+        affinity = checked_affinity(settings.class_affinity, len(about.class_counts))
+        return settings._replace(class_affinity=affinity)
 
-    def _n_new(self, wanted: dict[int, int], settings: dict[str, Any]) -> int:
-        n_mixed = sum(round(settings["synthetic_share"] * n) for n in wanted.values())
+    def _n_new(self, wanted: dict[int, int], settings: MixSettings) -> int:
+        n_mixed = sum(round(settings.synthetic_share * n) for n in wanted.values())
         return sum(wanted.values()) + (n_mixed if self.label == "pair" else 0)
 
     def _check_targets(self, data: Data, wanted: dict[int, int], *, from_aux: bool) -> None:
         """Name classes with a single sample; any class may have more foregrounds."""
         super()._check_targets(data, wanted, from_aux=True)
 
-    def _guides(self, data: Data, pool: Pool, settings: dict[str, Any], seed: Seed):
-        """Fit or convert g, and ask it which classes it takes for each other."""
-        pairing, affinity = settings["pairing"], settings["class_affinity"]
-        asked = pairing.needs_affinity and isinstance(affinity, str)
-        self.g_ = self.class_affinity_ = g = None
-        if pairing.needs_affinity and not asked:
-            self.class_affinity_ = affinity.numpy()
-        if asked and self.g is None:
-            g = self._out_of_fold(data, pool, settings, seed)
-        elif asked or pairing.needs_features:
-            g, _ = super()._guides(data, pool, settings, seed)
-        if asked and self.g is not None:
-            self.class_affinity_ = self._confusion(g, data, pool, settings, seed).numpy()
-        return g, None
+    def _sees_columns(self, settings: MixSettings) -> bool:
+        own = (settings.image_shape, settings.categorical_features)
+        return self.g is not None or any(value is not None for value in own)
 
-    def _sees_columns(self, settings: dict[str, Any]) -> bool:
-        own = ("image_shape", "categorical_features")
-        return self.g is not None or any(settings[name] is not None for name in own)
-
-    def _judge(self, g: Classifier | None, data: Data, pool: Pool, settings, seed: Seed) -> None:
-        self.guide_score_ = None
-        if g is not None:
-            super()._judge(g, data, pool, settings, seed)
-
-    def _out_of_fold(self, data: Data, pool: Pool, settings, seed: Seed) -> Classifier:
-        """Fit networks that each leave out a fold, for features and confusions."""
-        n_folds = 4 if len(pool.x.row_shape) == 1 else 2
-        recipe = RECIPES[settings["g_recipe"]]
-        guides = fit_fold_guides(pool, seed.child("guide"), recipe, n_folds=n_folds)
-        self.g_ = guides.members if len(guides.members) > 1 else guides.members[0]
-        proba = guides.out_of_fold_proba(pool)
-        soft = settings["class_affinity"] == "soft"
-        self.class_affinity_ = confusion_of(proba, pool.y, soft=soft).cpu().numpy()
-        example = pool.x.take(torch.arange(min(2, len(pool.y)), device=pool.y.device))
-        return as_classifier(self.g_, example, data.classes, "g", device=pool.y.device)
-
-    def _confusion(self, g: Classifier, data: Data, pool: Pool, settings, seed: Seed) -> Tensor:
-        """Ask the user's g: out of fold if it can be fitted anew, else on the rows of X."""
-        own = self.g
-        if hasattr(own, "fit") and not isinstance(own, nn.Module) and not is_fitted(own):
-            soft, seed = settings["class_affinity"] == "soft", seed.child("folds")
-            return confusion_of_estimator(
-                own, data.values, data.labels, data.classes, seed, soft=soft
-            )
-        return confusion_on_training_rows(g, pool, seed.child("confusion")).cpu()
-
-    def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: Classifier | None) -> _Method:
-        mixing = self._mixing(settings, self.class_affinity_, pool.y.device)
-        features = feature_rows(g, pool) if mixing.pairing.needs_features else None
-        return _Method(mixing, features)
-
-    def _mixing(self, settings: dict[str, Any], affinity: Any, device: torch.device) -> PairMixing:
-        columns = settings["categorical_features"]
-        return PairMixing(
-            mix=settings["mix"],
-            pairing=settings["pairing"],
-            label_rule=settings["label_rule"],
-            class_affinity=None if affinity is None else torch.as_tensor(affinity, device=device),
-            min_foreground=self.min_foreground,
-            image_shape=settings["image_shape"],
-            categorical=None if columns is None else torch.from_numpy(columns).to(device),
-            block_size=self.block_size,
-        )
-
-    def online(self, pool, *, classes, f, seed, raw=None):
-        """Begin a training run; `ltresample.training` calls it.
+    def method(self, settings: MixSettings, pool: Pool, guides: Guides) -> Method:
+        """Build the method; see `BaseSynthesisSampler.method`.
 
         Parameters
         ----------
+        settings : NamedTuple
+            Each parameter that can be "auto", resolved.
         pool : Pool
-            The whole training split, as the network in training takes it.
-        classes : ndarray of shape (n_classes,)
-            Labels, sorted.
-        f : nn.Module
-            The network in training, whose features and confusions the pairing uses.
-        seed : Seed
-            Root of what is random in the preparation; `random_state` has no meaning here.
-        raw : callable or None, default=None
-            Gives the training rows as they came in, for a guide that is to be fitted.
+            Real samples.
+        guides : Guides
+            The classifiers.
 
         Returns
         -------
-        OnlineMixing
-            Rewrites mini-batches; the sampler itself is not changed.
+        PairMixing
+            What the engine drives.
         """
-        own, shape = copy.copy(self), pool.x.row_shape
-        settings = own._resolved(shape, pool.class_counts.cpu().numpy(), len(classes), shared=True)
-        settings["categorical_features"] = categorical_mask(self.categorical_features, shape, None)
-        own.g = in_type(self.g, pool.space.scale.dtype)
-
-        def out_of_fold() -> Tensor:
-            to_fit = raw is not None and own.g is not None and not ready(own.g)
-            X = raw() if to_fit else None
-            labels = classes[pool.y.cpu().numpy()]
-            own._guides(Data(None, X, labels, classes, None, None), pool, settings, seed)
-            return torch.from_numpy(own.class_affinity_)
-
-        given = settings["class_affinity"]
-        asked = settings["pairing"].needs_affinity and isinstance(given, str)
-        mixing = own._mixing(settings, None if isinstance(given, str) else given, pool.y.device)
-        return OnlineMixing(
-            mixing,
-            pool,
-            f,
-            plan=Plan(
-                **{name: settings[name] for name in Plan._fields[:6]},
+        device, columns = pool.y.device, settings.categorical_features
+        affinity, features = self._affinity(settings, guides), None
+        offline = guides.live is None
+        if offline:
+            affinity = affinity() if callable(affinity) else affinity
+            if settings.pairing.needs_features:
+                features = feature_rows(guides.g, pool)
+        return PairMixing(
+            mix=settings.mix,
+            pairing=settings.pairing,
+            label_rule=settings.label_rule,
+            class_affinity=affinity.to(device) if isinstance(affinity, Tensor) else affinity,
+            features=features,
+            min_foreground=self.min_foreground,
+            image_shape=settings.image_shape,
+            categorical=None if columns is None else torch.from_numpy(columns).to(device),
+            block_size=self.block_size,
+            schedule=MixSchedule(
+                foreground=settings.foreground,
+                foreground_power=settings.foreground_power,
+                mix_prob=settings.mix_prob,
+                schedule_power=settings.schedule_power,
+                start=settings.start,
+                stop=settings.stop,
                 refresh=self.refresh_affinity,
-                soft=given == "soft" if asked else False,
+                soft=isinstance(settings.class_affinity, str) and settings.class_affinity == "soft",
+                share=settings.synthetic_share,
             ),
-            seed=seed.child("schedule"),
-            affinity=out_of_fold if asked else None,
-            bank=self.feature_bank,
-            settings=settings,
+            feature_bank=self.feature_bank,
         )
 
-    def _drive(self, synthesizer: _Method, pool: Pool, wanted, seed: Seed, f, **options) -> Filled:
-        exact = ArrayRows(pool.x.x, dtype=exact_type(pool.x.x), device=pool.y.device)
-        share, write = options["synthetic_share"], options.pop("write")
-        twin = twins(wanted, share)
+    def _affinity(self, settings: MixSettings, guides: Guides) -> Any:
+        """Return the class affinity (K, K), what computes it, or None where the pairing needs none."""
+        given = settings.class_affinity
+        if not settings.pairing.needs_affinity:
+            return None
+        if not isinstance(given, str):
+            return given
+        soft = given == "soft"
+        if self.g is None:
+            n_folds = 4 if len(guides.pool.x.row_shape) == 1 else 2
+            seed = guides.seed.child("guide")
+            return lambda: guides.out_of_fold(seed, soft=soft, n_folds=n_folds).cpu()
+        return lambda: _confusion(guides, soft=soft)
 
-        def write_rows(positions: Tensor, rows: Tensor) -> None:
+    def _writer(self, write: Any, data: Data, wanted: dict[int, int], settings: Any) -> Any:
+        """Return the function that takes rows; with pairs, in two places."""
+        if self.label != "pair":
+            return write
+        twin = twins(wanted, settings.synthetic_share)
+
+        def write_twice(positions: Tensor, rows: Tensor) -> None:
             write(positions, rows)
-            if self.label == "pair":
-                write(twin[positions], rows)
+            write(twin[positions], rows)
 
-        filled, lam = fill_pairs(
-            synthesizer.mixing,
-            pool._replace(x=exact),
-            wanted,
-            seed,
-            write=write_rows,
-            features=synthesizer.features,
-            **options,
-        )
-        y = pool.y.cpu()
+        return write_twice
+
+    def _labelled(
+        self, filled: Filled, data: Data, wanted: dict[int, int], settings: MixSettings
+    ) -> Filled:
+        """Write weights, and soft labels or twins."""
+        y = torch.as_tensor(data.y)
+        vars(self).pop("soft_targets_", None)
         if self.label == "pair":
-            filled, weight = paired(filled, lam, twin, y)
+            filled, weight = paired(filled, twins(wanted, settings.synthetic_share), y)
         else:
-            weight = 1 - lam
-            self.soft_targets_ = soft_targets(filled, lam, y, len(pool.class_counts))
+            weight = 1 - filled.lam
+            self.soft_targets_ = soft_targets(filled, y, len(data.classes))
         self.sample_weight_ = torch.cat([torch.ones(len(y), dtype=torch.float64), weight]).numpy()
         return filled
 
+    def _learned(self, method: PairMixing, guides: Guides, data: Data, score: Any) -> None:
+        """Write the guide and the confusion matrix that the pairing used."""
+        super()._learned(method, guides, data, score)
+        affinity = method.class_affinity
+        self.class_affinity_ = None if affinity is None else affinity.cpu().numpy()
+
     def _report(self, data: Data, filled: Filled, wanted, settings, *, from_aux: bool) -> None:
         """Write the fitted attributes; rates are those of foregrounds."""
-        super()._report(
-            data, first_rows(filled, sum(wanted.values())), wanted, settings, from_aux=False
+        first = first_rows(filled, sum(wanted.values()))
+        super()._report(data, first, wanted, settings, from_aux=False)
+        n = len(data.y)
+        self.is_synthetic_ = np.concatenate([np.zeros(n, bool), filled.synthetic.numpy()])
+        self.provenance_ = provenance_records(data, filled, from_aux=False)
+
+
+def _confusion(guides: Guides, *, soft: bool) -> Tensor:
+    """Ask the user's g: out of fold if it can be fitted anew, else on the rows of X."""
+    g, given = guides.g, guides.given
+    if hasattr(given, "fit") and not isinstance(given, nn.Module) and not is_fitted(given):
+        seed = guides.seed.child("folds")
+        return confusion_of_estimator(
+            given, guides.raw(given), guides.labels, guides.classes, seed, soft=soft
         )
-        if self.label == "pair":
-            n = len(data.y)
-            self.is_synthetic_ = np.concatenate([np.zeros(n, bool), filled.synthetic.numpy()])
-            self.provenance_ = provenance_records(data, filled, from_aux=False)
-            vars(self).pop("soft_targets_", None)
+    return confusion_on_training_rows(g, guides.pool, guides.seed.child("confusion")).cpu()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ltresample._random import Seed
 from ltresample._torch import pick_device
-from ltresample.over_sampling._base import BaseSynthesisSampler
+from ltresample.over_sampling._base import BaseSynthesisSampler, Guides
 from ltresample.over_sampling._data import Data, pool_of
 from ltresample.rows import Pool
 from ltresample.synthesis import (
-    FittedSafa,
+    Method,
     Safa,
     SafaRecipe,
     SafaSettings,
-    Synthesizer,
     fit_safa,
     head_classes,
 )
@@ -27,8 +25,20 @@ __all__ = ["SAFASampler"]
 
 _WEIGHT = [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")]
 _BASE = BaseSynthesisSampler._parameter_constraints
-_SHARED = ("sampling_strategy", "random_state", "preset", "synthetic_share")
+_SHARED = ("sampling_strategy", "random_state", "synthetic_share")
 _SHARED += ("batch_size", "device", "n_jobs", "verbose")
+
+
+class FeatureSettings(NamedTuple):
+    """What each "auto" stands for; the values are those of ``preset="scaled"``."""
+
+    reconstruction_weight: float = 10.0
+    tail_spread_weight: float = 0.01
+    head_spread_weight: float = 0.01
+    contrast_weight: float = 0.1
+    delta_sign: str = "consistent"
+    generator: str = "residual"
+    synthetic_share: float = 0.5
 
 
 class SAFASampler(BaseSynthesisSampler):
@@ -155,6 +165,7 @@ class SAFASampler(BaseSynthesisSampler):
 
     _parameter_constraints: ClassVar[dict] = {
         **{name: _BASE[name] for name in _SHARED},
+        "preset": [StrOptions({"scaled", "paper"})],
         "head_ratio": [Interval(Real, 0, 1, closed="neither")],
         "reconstruction_weight": _WEIGHT,
         "tail_spread_weight": _WEIGHT,
@@ -169,26 +180,14 @@ class SAFASampler(BaseSynthesisSampler):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
     _presets: ClassVar[dict] = {
-        "scaled": {
-            "reconstruction_weight": 10.0,
-            "tail_spread_weight": 0.01,
-            "head_spread_weight": 0.01,
-            "contrast_weight": 0.1,
-            "delta_sign": "consistent",
-            "generator": "residual",
-            "synthetic_share": 0.5,
-        },
-        "paper": {
-            "reconstruction_weight": 100.0,
-            "tail_spread_weight": 0.01,
-            "head_spread_weight": 0.01,
-            "contrast_weight": 0.1,
-            "delta_sign": "paper",
-            "generator": "plain",
-            "synthetic_share": 1.0,
-        },
+        "scaled": FeatureSettings(),
+        "paper": FeatureSettings(
+            reconstruction_weight=100.0,
+            delta_sign="paper",
+            generator="plain",
+            synthetic_share=1.0,
+        ),
     }
-    max_rounds = 1
     _advice = (
         "Where all columns hold whole numbers, rows that hardly move are rounded to the row that they "
         "come from. Give X as floating-point numbers, or lower reconstruction_weight."
@@ -239,7 +238,7 @@ class SAFASampler(BaseSynthesisSampler):
         self.random_state = random_state
         self.verbose = verbose
 
-    def online(self, pool, **params):
+    def bind(self, pool, **params):
         """Refuse: in training SAFA stands between two layers.
 
         Parameters
@@ -267,38 +266,50 @@ class SAFASampler(BaseSynthesisSampler):
     def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
         return pool_of(data, X, device=pick_device(self.device))
 
-    def _guides(self, data: Data, pool: Pool, settings: dict[str, Any], seed: Seed) -> tuple:
-        """Fit the networks; there are no classifiers g and f."""
-        loss_settings = SafaSettings(
-            reconstruction_weight=settings["reconstruction_weight"],
-            tail_spread_weight=settings["tail_spread_weight"],
-            head_spread_weight=settings["head_spread_weight"],
-            contrast_weight=settings["contrast_weight"],
-            mean_square=self.reconstruction == "mean_square",
-            literal_spread=self.head_spread == "printed",
-            consistent_sign=settings["delta_sign"] == "consistent",
-        )
+    def _sees_columns(self, settings: Any) -> bool:
+        return False
+
+    def method(self, settings: FeatureSettings, pool: Pool, guides: Guides) -> Method:
+        """Fit the networks, and build the method; see `BaseSynthesisSampler.method`.
+
+        Parameters
+        ----------
+        settings : NamedTuple
+            Each parameter that can be "auto", resolved.
+        pool : Pool
+            Real samples.
+        guides : Guides
+            Holds the seed; there are no classifiers g and f.
+
+        Returns
+        -------
+        Safa
+            What the engine drives.
+        """
         fitted = fit_safa(
             pool,
-            seed.child("networks"),
-            loss_settings,
+            guides.seed.child("networks"),
+            SafaSettings(
+                reconstruction_weight=settings.reconstruction_weight,
+                tail_spread_weight=settings.tail_spread_weight,
+                head_spread_weight=settings.head_spread_weight,
+                contrast_weight=settings.contrast_weight,
+                mean_square=self.reconstruction == "mean_square",
+                literal_spread=self.head_spread == "printed",
+                consistent_sign=settings.delta_sign == "consistent",
+            ),
             SafaRecipe(
                 head_ratio=self.head_ratio,
                 width=self.width,
-                residual=settings["generator"] == "residual",
+                residual=settings.generator == "residual",
                 n_steps=self.n_steps,
                 lr=self.learning_rate,
             ),
         )
+        return Safa(fitted)
+
+    def _learned(self, method: Safa, guides: Guides, data: Data, score: Any) -> None:
+        """Write the networks and the classes of the head."""
+        fitted = method.fitted
         self.networks_, self.classifier_ = fitted.networks, fitted.classifier
         self.head_classes_ = data.classes[fitted.is_head.cpu().numpy()]
-        return fitted, None  # in the place of g
-
-    def _sees_columns(self, settings: dict[str, Any]) -> bool:
-        return False
-
-    def _judge(self, g: FittedSafa, data: Data, pool: Pool, settings, seed: Seed) -> None:
-        """Judge nothing: no row is accepted or rejected by a classifier."""
-
-    def _synthesizer(self, settings: dict[str, Any], pool: Pool, g: FittedSafa) -> Synthesizer:
-        return Safa(g)

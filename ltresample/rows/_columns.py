@@ -23,6 +23,8 @@ LEAST_SHARE = 0.25  # share of constant columns from which on it pays to leave t
 class ColumnRows:
     """Some columns of other rows."""
 
+    is_stream = False
+
     def __init__(self, rows: Rows, columns: Tensor):
         self.rows = rows
         self.columns = columns

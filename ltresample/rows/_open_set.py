@@ -101,7 +101,7 @@ def open_set_rows(
 
 def check_random_access(rows: Any) -> None:
     """Refuse a stream where rows are taken by position."""
-    if getattr(rows, "is_stream", False):
+    if rows.is_stream:
         raise ValueError(
             "Open-set samples that synthesis starts from are read in random order. Got a loader or "
             "an iterable Dataset, which has one order. Pass an array, a memory map or a map-style "

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.rows._sources import Rows
+from ltresample.rows._sources import ArrayRows, Rows
 from ltresample.rows._space import Space, space_of
 
 __all__ = ["ClassIndex", "Pool", "index_of", "pool_of"]
 
 
 class ClassIndex(NamedTuple):
-    """The rows of each class, one class after the other: built once, without waiting for a device.
+    """The rows of each class, one class after the other; a pool's is built once, on the CPU.
 
     Examples
     --------
@@ -50,8 +50,31 @@ class ClassIndex(NamedTuple):
         place = self.start[k] + (u.to(k.device) * self.counts[k]).long()
         return self.order[place.clamp(max=len(self.order) - 1)]
 
+    def draw_other(self, k: Tensor, u: Tensor) -> Tensor:
+        """Return a row of another class than `k` (m,), all rows alike, by `u`; -1: there is none."""
+        n = len(self.order)
+        rank = (u * (n - self.counts[k])).long()  # among the rows of other classes, as they stand
+        # the i-th row p_i of a class has p_i - i rows of other classes before it
+        own = self.order - (torch.arange(n) - self.start[self._class_of_order()])
+        key = self._class_of_order() * (n + 1) + own
+        passed = torch.searchsorted(key, k * (n + 1) + rank, right=True) - self.start[k]
+        return torch.where(self.counts[k] < n, rank + passed, -1)
+
+    def _class_of_order(self) -> Tensor:
+        return torch.repeat_interleave(torch.arange(len(self.counts)), self.counts)
+
+    def among(self, allowed: Tensor) -> ClassIndex:
+        """Return the index of the rows that are allowed (n,), by their positions here."""
+        kept = allowed[self.order]
+        counts = torch.bincount(self._class_of_order()[kept], minlength=len(self.counts))
+        return ClassIndex(self.order[kept], counts.cumsum(0) - counts, counts)
+
+    def rows(self, k: int) -> Tensor:
+        """Return the rows of one class."""
+        return self.order.narrow(0, int(self.start[k]), int(self.counts[k]))
+
     def split(self) -> tuple[Tensor, ...]:
-        """Return the rows of each class as K tensors; waits once for a device."""
+        """Return the rows of each class as K tensors."""
         return self.order.split(self.counts.tolist())
 
 
@@ -69,10 +92,27 @@ class Pool:
     weight: Tensor | None = None  # (n,) sample weights; None: all alike
     augment: Callable[[Tensor, Any], Tensor] | None = None  # of rows in training, (x, generator)
 
+    index: Tensor | None = None  # (n,) of a mini-batch: positions in `reference`
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """`y` on the CPU, where rows are chosen: the one wait for a device that choosing costs."""
+        return self.y.cpu()
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """`class_counts` on the CPU."""
+        return self.class_counts.cpu() if self.reference is None else self.reference.counts
+
     @cached_property
     def classes(self) -> ClassIndex:
-        """The rows of each class."""
-        return ClassIndex.of(self.y, len(self.class_counts))
+        """The rows of each class, on the CPU."""
+        return ClassIndex.of(self.labels, len(self.class_counts))
+
+    def of_batch(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> Pool:
+        """Return a mini-batch (B, ...) as a pool, in the units of this one."""
+        rows = ArrayRows(x, dtype=x.dtype, device=x.device)
+        return self._replace(x=rows, y=y, reference=self, in_batch=True, index=index)
 
     def taken(self, index: Tensor, seed: Seed) -> Tensor:
         """Return the rows at `index` (m,), augmented as the batches of a training run are."""

@@ -31,6 +31,8 @@ _KEPT = 64 << 20  # bytes of a memory map that may stay there
 class Rows(Protocol):
     """A source of rows that are read a few at a time, so that it may be larger than memory."""
 
+    is_stream: bool  # rows are read in order (`RowStream`), not taken by position
+
     @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
@@ -61,6 +63,8 @@ class ArrayRows:
             [0., 1.]])
     """
 
+    is_stream = False  # rows are taken by position
+
     def __init__(
         self, x, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
     ):
@@ -84,6 +88,16 @@ class ArrayRows:
         rows = rows.toarray() if hasattr(rows, "toarray") else rows
         return as_tensor(rows, dtype=self.dtype, device=self.device)
 
+    def exact(self) -> ArrayRows:
+        """Return the same rows in a floating-point type that holds all values as they are."""
+        if isinstance(self.x, Tensor):
+            wide = self.x.dtype in (torch.float64, torch.int32, torch.int64)
+        else:
+            kind = self.x.dtype
+            wide = kind.itemsize > 4 or (kind.kind in "iu" and kind.itemsize > 2)
+        dtype = torch.float64 if wide else torch.float32
+        return ArrayRows(self.x, dtype=dtype, device=self.device)
+
 
 class DatasetRows:
     """Rows of a map-style Dataset, fetched one by one.
@@ -104,6 +118,8 @@ class DatasetRows:
     >>> rows.take(torch.tensor([2]))
     tensor([[4., 5.]])
     """
+
+    is_stream = False  # rows are taken by position
 
     def __init__(self, dataset: Dataset, *, dtype: torch.dtype = torch.float32, device: Any = None):
         self.dataset = dataset
@@ -227,6 +243,8 @@ class MappedRows(ArrayRows):
 class SubsetRows:
     """Some rows of others, in a given order."""
 
+    is_stream = False  # rows are taken by position
+
     def __init__(self, rows: Rows, index: Tensor):
         self.rows, self.index = rows, index
 
@@ -245,6 +263,8 @@ class SubsetRows:
 
 class ScaledRows:
     """Rows times a number."""
+
+    is_stream = False  # rows are taken by position
 
     def __init__(self, rows: Any, factor: float):
         self.rows, self.factor = rows, factor

@@ -37,6 +37,8 @@ class TakenRows:
         Where all of them are kept, 8-bit images as bytes, and taken from. None: where they are.
     """
 
+    is_stream = False
+
     def __init__(
         self,
         x: Any,

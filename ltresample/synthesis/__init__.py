@@ -1,6 +1,5 @@
 """The engine: how a sample is made. PyTorch only; the faces say what is needed and when."""
 
-from ltresample.synthesis._base import Batch, Candidates, LossTerm, Synthesizer
 from ltresample.synthesis._descent import (
     Descent,
     descend,
@@ -9,10 +8,19 @@ from ltresample.synthesis._descent import (
     uniform_noise,
 )
 from ltresample.synthesis._distribution_matching import DistributionMatching
-from ltresample.synthesis._drive import Filled, fill, rewrite_batch
-from ltresample.synthesis._fill_pairs import FilledPairs, fill_pairs
 from ltresample.synthesis._m2m import M2m, Steps
-from ltresample.synthesis._online import OnlineSynthesis
+from ltresample.synthesis._method import (
+    Batch,
+    LossTerm,
+    Made,
+    Method,
+    Moment,
+    RealBatch,
+    Slots,
+    State,
+)
+from ltresample.synthesis._offline import Filled, fill
+from ltresample.synthesis._online import Bound, Divide, Step
 from ltresample.synthesis._open_sampling import (
     LABEL_DISTRIBUTIONS,
     OpenSampling,
@@ -21,7 +29,7 @@ from ltresample.synthesis._open_sampling import (
     exact_counts,
     label_distribution,
 )
-from ltresample.synthesis._pair_mixing import MixDraw, MixedRows, PairMixing
+from ltresample.synthesis._pair_mixing import MixDraw, MixSchedule, PairMixing
 from ltresample.synthesis._penalties import (
     ConfusingClass,
     SourceAndConfusingClass,
@@ -49,26 +57,29 @@ from ltresample.synthesis._seeds import (
 __all__ = [
     "Augmented",
     "Batch",
-    "Candidates",
+    "Bound",
     "ConfusingClass",
     "Descent",
     "DistributionMatching",
     "DistributionSeeds",
+    "Divide",
     "Filled",
-    "FilledPairs",
     "FittedSafa",
     "LABEL_DISTRIBUTIONS",
     "LossTerm",
     "M2m",
+    "Made",
+    "Method",
     "MixDraw",
-    "MixedRows",
+    "MixSchedule",
+    "Moment",
     "NearSeeds",
-    "OnlineSynthesis",
     "OpenSampling",
     "OpenSetSeeds",
     "PairMixing",
     "PlainCrossEntropy",
     "RandomSeeds",
+    "RealBatch",
     "Safa",
     "SafaDraw",
     "SafaNetworks",
@@ -76,22 +87,22 @@ __all__ = [
     "SafaSettings",
     "SeedDraw",
     "Seeding",
+    "Slots",
     "SourceAndConfusingClass",
+    "State",
+    "Step",
     "Steps",
-    "Synthesizer",
     "augment_tail",
     "balancing_size",
     "descend",
     "draw_same_class_pairs",
     "exact_counts",
     "fill",
-    "fill_pairs",
     "fit_safa",
     "gaussian_noise",
     "head_classes",
     "label_distribution",
     "most_confusing",
     "reference_noise",
-    "rewrite_batch",
     "uniform_noise",
 ]

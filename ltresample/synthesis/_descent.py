@@ -23,14 +23,18 @@ def row_norms(x: Tensor) -> Tensor:
     return x.flatten(1).norm(dim=1)
 
 
-def uniform_noise(shape: tuple[int, ...], radius: Tensor | float, generator, dtype) -> Tensor:
+def uniform_noise(
+    shape: tuple[int, ...], radius: Tensor | float, generator, dtype, used: Tensor | None = None
+) -> Tensor:
     """Draw U(-1/2, 1/2) in each coordinate, scaled down to a norm of at most `radius` per row."""
     raw = torch.rand(shape, generator=generator, dtype=dtype) - 0.5
     shrink = (torch.as_tensor(radius, dtype=dtype) / row_norms(raw)).nan_to_num(1.0).clamp(max=1.0)
     return raw * _per_row(shrink.expand(len(raw)), raw)
 
 
-def gaussian_noise(shape: tuple[int, ...], radius: Tensor | float, generator, dtype) -> Tensor:
+def gaussian_noise(
+    shape: tuple[int, ...], radius: Tensor | float, generator, dtype, used: Tensor | None = None
+) -> Tensor:
     """Draw N(0, sigma^2) in each coordinate with sigma = radius / sqrt(d), d coordinates a row.
 
     The DM paper says "standard Gaussian"; in pixel units that has norm 55 on 32 x 32 colour images,
@@ -43,10 +47,16 @@ def gaussian_noise(shape: tuple[int, ...], radius: Tensor | float, generator, dt
     return raw * (_per_row(torch.as_tensor(sigma).expand(len(raw)), raw) if len(raw) else 1.0)
 
 
-def reference_noise(shape: tuple[int, ...], radius: Tensor | float, generator, dtype) -> Tensor:
-    """Draw M2m's published noise: the norm is bounded per channel over all rows drawn together."""
+def reference_noise(
+    shape: tuple[int, ...], radius: Tensor | float, generator, dtype, used: Tensor | None = None
+) -> Tensor:
+    """Draw M2m's published noise: the norm is bounded per channel over all rows drawn together.
+
+    Published code leaves rows without a seed out first: `used` (m,) marks those that have one.
+    """
     raw = torch.rand(shape, generator=generator, dtype=dtype) - 0.5
-    norms = raw.transpose(0, 1).flatten(1).norm(dim=1)  # (C,)
+    bounded = raw if used is None else raw[used]
+    norms = bounded.transpose(0, 1).flatten(1).norm(dim=1)  # (C,)
     shrink = (float(torch.as_tensor(radius).max()) / norms).nan_to_num(1.0).clamp(max=1.0)
     return raw * shrink.view(1, -1, *([1] * (raw.dim() - 2)))
 

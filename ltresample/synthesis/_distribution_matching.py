@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,21 +19,24 @@ from ltresample._torch import evaluating
 from ltresample.distances import SinkhornTransport
 from ltresample.embeddings import RandomEmbedding
 from ltresample.rows import Pool
-from ltresample.synthesis._base import Candidates
 from ltresample.synthesis._descent import descend
-from ltresample.synthesis._m2m import M2m, M2mDraw, gathered, starting_points
+from ltresample.synthesis._m2m import M2m, M2mDraw, M2mState, starting_points
+from ltresample.synthesis._method import Made, Method, Slots
 
 __all__ = ["DistributionMatching", "DistributionMatchingDraw"]
 
+_ROUNDING = 8  # units in the last place by which L(d) may be missed
+
 
 class DistributionMatchingDraw(NamedTuple):
-    """All random choices for m rows that form S sets, one set a class."""
+    """All random choices for m rows that form S sets, one set a class; on the CPU."""
 
     rows: M2mDraw
     set_of_row: Tensor  # (m,)
     real_index: Tensor  # (S, n_real) rows of the class in the reference pool, padded with -1
     calibration: Tensor  # (c,) class-balanced real rows
     embedding: Seed  # chooses the member of the family
+    augment: Seed  # of the real rows, in training
 
     @property
     def seeds(self):
@@ -63,7 +66,7 @@ class _Sets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DistributionMatching(M2m):
+class DistributionMatching(Method):
     """Make sets of samples that lie like the real samples of their class.
 
     Per target class k, with the synthetic set {x_m} and a real subset R_k,
@@ -73,9 +76,12 @@ class DistributionMatching(M2m):
     (Eq. 7; the factor M_k gives each row its own share of the distance and is left out with
     `literal_scale`). A row is accepted if g is confident, L(p), and if in the embedding it is no
     farther from the real set than the real set from itself, L(d) (Eq. 9): ``u . vbar >= |vbar|^2``.
+    In training the real rows are augmented as the mini-batch is.
 
     Parameters
     ----------
+    translation : M2m
+        The first two terms, the seeds and the descent; its Bernoulli test is to be left out.
     distance : callable or None
         ``distance(real, synthetic, real_mask=, synthetic_mask=) -> (S,)``. None leaves the term out.
     embedding : Embedding
@@ -83,6 +89,8 @@ class DistributionMatching(M2m):
         its classes, as the paper draws one for each mini-batch.
     matching_weight : float, default=0.5
         lambda_2.
+    target_loss : bool, default=True
+        Keep CE(g(x), k); False leaves it out of the objective (an ablation of the paper).
     class_test : bool, default=True
         Apply L(d). Sets with fewer than two real rows are never tested.
     unbiased : bool, default=False
@@ -95,128 +103,129 @@ class DistributionMatching(M2m):
         Size of R_k, at most N_k.
     n_calibration : int, default=128
         Real rows that set the batch statistics of a new encoder.
+    block_size : int, default=128
+        M_k, rows that are matched as one set.
     """
 
-    count_decay: float | None = None
-    block_size: int = 128
+    translation: M2m
     distance: Callable[..., Tensor] | None = field(default_factory=SinkhornTransport)
     embedding: Any = field(default_factory=RandomEmbedding)
     matching_weight: float = 0.5
+    target_loss: bool = True
     class_test: bool = True
     unbiased: bool = False
     literal_scale: bool = False
     penalty: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     n_real: int = 64
     n_calibration: int = 128
-    rows_apart: ClassVar[bool] = False  # the distance joins them
+    block_size: int = 128
 
-    def prepare(self, pool: Pool, targets: list[int]) -> Any:
-        """Compute what the seeds need, and list the real rows of each class."""
-        reference = pool.reference or pool
-        members = [(reference.y == k).nonzero()[:, 0] for k in range(len(pool.class_counts))]
-        return self.seeding.prepare(pool, targets), members
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> M2mState:
+        """Compute what the seeds need."""
+        return self.translation.begin(pool, seed, wanted)
 
     def draw(
-        self, pool: Pool, state: Any, y_target: Tensor, seed: Seed, shared: Seed
+        self, state: M2mState, slots: Slots, seed: Seed, shared: Seed
     ) -> DistributionMatchingDraw:
-        """Make all random choices for rows with these targets."""
-        seeding, members = state
-        classes, set_of_row = y_target.unique(return_inverse=True)
-        real = torch.full((len(classes), self.n_real), -1, device=y_target.device)
+        """Make all random choices for rows of these classes."""
+        members = (state.pool.reference or state.pool).classes
+        classes, set_of_row = slots.y.unique(return_inverse=True)
+        real = torch.full((len(classes), self.n_real), -1)
         for s, k in enumerate(classes.tolist()):
-            generator = seed.child("real", k).torch()
-            chosen = torch.randperm(len(members[k]), generator=generator)[: self.n_real]
-            real[s, : len(chosen)] = members[k][chosen.to(members[k].device)]
+            rows, generator = members.rows(k), seed.child("real", k).torch()
+            chosen = rows[torch.randperm(len(rows), generator=generator)[: self.n_real]]
+            real[s, : len(chosen)] = chosen
+        present = members.counts.nonzero()[:, 0]
+        generator = shared.child("calibration").torch()
+        u = torch.rand(2, self.n_calibration, generator=generator, dtype=torch.float64)
         return DistributionMatchingDraw(
-            rows=super().draw(pool, seeding, y_target, seed, shared),
+            rows=self.translation.draw(state, slots, seed, shared),
             set_of_row=set_of_row,
             real_index=real,
-            calibration=self._balanced(members, shared.child("calibration")),
+            calibration=members.draw(present[(u[0] * len(present)).long()], u[1]),
             embedding=shared.child("embedding"),
+            augment=seed.child("augment"),
         )
 
-    def _balanced(self, members: list[Tensor], seed: Seed) -> Tensor:
-        """Draw real rows, each class alike."""
-        sizes = torch.tensor([len(m) for m in members])
-        present = (sizes > 0).nonzero()[:, 0]
-        u = torch.rand(2, self.n_calibration, generator=seed.torch(), dtype=torch.float64)
-        k = present[(u[0] * len(present)).long()]
-        position = (sizes.cumsum(0) - sizes)[k] + (u[1] * sizes[k]).long()
-        return torch.cat(members)[position.to(members[0].device)]
-
-    def synthesize(
-        self, pool: Pool, state: Any, draws: list[DistributionMatchingDraw], f=None
-    ) -> Candidates:
+    def make(self, state: M2mState, draws: list[DistributionMatchingDraw], f=None) -> Made:
         """Make the rows of some blocks, those that share an embedding together."""
-        with evaluating(*self.g.members, *(f.members if f is not None else ())):
+        with evaluating(*self.translation.g.members, *(f.members if f is not None else ())):
             parts = [
-                self._synthesize(pool, DistributionMatchingDraw.joined(list(group)), f)
+                self._made(state.pool, DistributionMatchingDraw.joined(list(group)), f)
                 for _, group in itertools.groupby(draws, key=lambda draw: draw.embedding)
             ]
-        return Candidates(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        if len(parts) == 1:
+            return parts[0]
+        joined = {name: torch.cat([getattr(p, name) for p in parts]) for name in Made._fields[:5]}
+        return Made(**joined)
 
-    def _synthesize(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Candidates:
-        rows = self.hopeful(pool, draw.rows)
-        _, start, movable = starting_points(pool, draw.rows, rows, from_aux=self.seeding.from_aux)
+    def _made(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Made:
+        translation = self.translation
+        rows = translation.hopeful(pool, draw.rows)
+        start = starting_points(pool, draw.rows, rows, from_aux=translation.seeding.from_aux)
         embed = self._embed(pool, draw)
         sets = self._sets(pool, draw, rows, embed)
-        target, source = draw.rows.y_target[rows], draw.rows.seeds.y_source[rows]
         with torch.no_grad():
-            embedded = embed(start)  # (m, d), kept up to date for rows that rest
+            embedded = embed(start.x)  # (m, d), kept up to date for rows that rest
 
         def objective(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            log_p = self.g.log_proba(x).gather(1, target[at, None])[:, 0]
-            u = embed(x)
-            cost = -log_p
+            target = start.target[at]
+            log_p, u = translation.log_p(x, target), embed(x)
+            cost = -log_p if self.target_loss else 0 * log_p
             if torch.is_grad_enabled():
-                if f is not None and self.source_penalty:
-                    logits = f.logits(x)
-                    cost = cost + self.source_penalty * self._penalty(
-                        logits, source[at], target[at]
+                if f is not None and translation.source_penalty:
+                    cost = cost + translation.penalty_of(
+                        f, x, start.source[at], target, self.penalty
                     )
                 cost = cost + self._matching(sets, embedded.index_copy(0, at, u)) / len(x)
             embedded[at] = u.detach()
-            return cost, log_p.exp(), self.confident(log_p) & self._in_class(sets, u.detach(), at)
+            passes = translation.confident(log_p) & self._in_class(sets, u.detach(), at)
+            return cost, log_p.exp(), passes
 
         end = descend(
-            start,
+            start.x,
             objective,
-            step_size=draw.rows.step_size[rows],
-            n_steps=self.steps.n_steps,
+            step_size=start.step_size,
+            n_steps=translation.steps.n_steps,
             space=pool.space,
-            movable=movable,
-            rest=self.steps.rest,
+            movable=start.movable,
+            rest=translation.steps.rest,
         )
-        return gathered(len(draw.rows.y_target), rows, end.x, end)
+        return translation.made(draw.rows, rows, end.x, end)
 
     def _embed(self, pool: Pool, draw: DistributionMatchingDraw) -> Callable[[Tensor], Tensor]:
         """Draw the member of the family; it sees rows in the units in which lengths are taken."""
-        space = pool.space
+        space, real = pool.space, pool.reference or pool
         enter = space.standardized if getattr(self.embedding, "standardized", True) else lambda x: x
-        calibration = enter((pool.reference or pool).x.take(draw.calibration))
+        calibration = enter(real.taken(draw.calibration, draw.embedding.child("augment")))
         member = self.embedding.member(draw.embedding.torch(), calibration=calibration)
         return lambda x: member(enter(x)).to(x.dtype)  # distances in the type of the rows
 
     def _sets(self, pool: Pool, draw: DistributionMatchingDraw, rows: Tensor, embed) -> _Sets:
         """Embed the real sets and compute the threshold of L(d)."""
         mask = draw.real_index >= 0  # (S, n)
-        n = mask.sum(1)
         with torch.no_grad():
-            flat = embed((pool.reference or pool).x.take(draw.real_index[mask]))
-        real = flat.new_zeros(*mask.shape, flat.shape[1])
-        real[mask] = flat
+            real_rows = (pool.reference or pool).taken(draw.real_index[mask], draw.augment)
+            flat = embed(real_rows)
+        device = flat.device
+        real = flat.new_zeros(mask.numel(), flat.shape[1])
+        real.index_copy_(0, mask.flatten().nonzero()[:, 0].to(device), flat)
+        real = real.view(*mask.shape, -1)
+        own = draw.set_of_row[rows]
+        order = _ranks(own, len(mask))
+        most = int(order.max()) + 1 if len(own) else 1
+        synthetic = torch.zeros(len(mask), most, dtype=torch.bool)
+        synthetic[own, order] = True
+        mask, synthetic, own, order = (p.to(device) for p in (mask, synthetic, own, order))
+        n = mask.sum(1)
         mean = (normalize(real, dim=2) * mask[..., None]).sum(1) / n.clamp(min=1)[:, None]
         least = mean.square().sum(1)  # |vbar|^2: 1 - mean distance within the real set
         if self.unbiased:  # pairs n != n' only
             least = (n * least - 1) / (n - 1).clamp(min=1)
+        # rows that equal the set but for rounding belong to it
+        least = least - _ROUNDING * torch.finfo(least.dtype).eps
         least = torch.where(n < 2, -torch.inf, least)
-        own = draw.set_of_row[rows]
-        order = _ranks(own)
-        synthetic = torch.zeros(
-            len(mask), int(order.max()) + 1 if len(own) else 1, device=own.device
-        )
-        synthetic[own, order] = 1
-        return _Sets(real, mask, mean, least, (own, order), synthetic.bool())
+        return _Sets(real, mask, mean, least, (own, order), synthetic)
 
     def _matching(self, sets: _Sets, embedded: Tensor) -> Tensor:
         """Return lambda_2 times the sum of the sets' distances."""
@@ -237,17 +246,12 @@ class DistributionMatching(M2m):
         own = sets.at[0][at]
         return (normalize(u, dim=1) * sets.mean[own]).sum(1) >= sets.least[own]
 
-    def _penalty(self, logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        if self.penalty is not None:
-            return self.penalty(logits, source, target)
-        return logits.gather(1, source[:, None])[:, 0]
 
-
-def _ranks(own: Tensor) -> Tensor:
+def _ranks(own: Tensor, n_sets: int) -> Tensor:
     """Number the rows of each set from 0, in the order in which they stand."""
     order = own.argsort(stable=True)
-    counts = own.bincount()
+    counts = own.bincount(minlength=n_sets)
     starts = counts.cumsum(0) - counts
     ranks = torch.empty_like(own)
-    ranks[order] = torch.arange(len(own), device=own.device) - starts[own[order]]
+    ranks[order] = torch.arange(len(own)) - starts[own[order]]
     return ranks

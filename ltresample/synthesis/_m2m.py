@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -13,11 +13,11 @@ from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.guides import Classifier
 from ltresample.rows import Pool
-from ltresample.synthesis._base import Candidates
-from ltresample.synthesis._descent import descend, uniform_noise
+from ltresample.synthesis._descent import Descent, descend, uniform_noise
+from ltresample.synthesis._method import LossTerm, Made, Method, RealBatch, Slots
 from ltresample.synthesis._seeds import DistributionSeeds, SeedDraw, Seeding, decayed
 
-__all__ = ["M2m", "M2mDraw", "Steps"]
+__all__ = ["M2m", "M2mDraw", "M2mState", "Start", "Steps", "starting_points"]
 
 
 class Steps(NamedTuple):
@@ -32,20 +32,28 @@ class Steps(NamedTuple):
     rest: bool = False  # a row rests as soon as it would be accepted
 
 
+class M2mState(NamedTuple):
+    """What M2m keeps of a run."""
+
+    pool: Pool
+    seeding: Any
+
+
 class M2mDraw(NamedTuple):
-    """All random choices for m rows."""
+    """All random choices for m rows, on the CPU."""
 
     y_target: Tensor  # (m,)
     seeds: SeedDraw
     noise: Tensor  # (m, *row_shape) in units of the space
     step_size: Tensor  # (m,)
     uniform: Tensor  # (m,) of the Bernoulli test
+    label: Tensor  # (m,) class index that an accepted row gets in training
 
     def part(self, rows: Tensor) -> M2mDraw:
         """Return the draw of some rows."""
         seeds = SeedDraw(*(column[rows] for column in self.seeds))
-        own = {name: getattr(self, name)[rows] for name in self._fields[2:]}
-        return M2mDraw(self.y_target[rows], seeds, **own)
+        rest = {name: getattr(self, name)[rows] for name in self._fields[2:]}
+        return M2mDraw(self.y_target[rows], seeds, **rest)
 
     @classmethod
     def joined(cls, draws: list[M2mDraw]) -> M2mDraw:
@@ -58,7 +66,7 @@ class M2mDraw(NamedTuple):
 
 
 @dataclass(frozen=True)
-class M2m:
+class M2m(Method):
     """Move samples of larger classes until g takes them for the target class.
 
     ``x* = argmin_x CE(g(x), k) + lambda * f(x)_{k_0}`` (Eq. 3), by normalised gradient steps from a
@@ -85,6 +93,11 @@ class M2m:
         Accept where CE(g(x), k) <= min_confidence.
     insert_seed : bool, default=False
         Accept as usual but give the unmoved seed ("M2m-Clean").
+    random_labels : bool, default=False
+        In training, label accepted rows with any class but the target's and the seed's
+        ("M2m-RS-Rand").
+    scaled_penalty : bool, default=False
+        Take f's logit of the source class times the scale of a cosine head.
     block_size : int, default=64
         Rows per block of random numbers.
     """
@@ -97,36 +110,56 @@ class M2m:
     count_decay: float | None = 0.999
     loss_test: bool = False
     insert_seed: bool = False
+    random_labels: bool = False
+    scaled_penalty: bool = False
     block_size: int = 64
-    rows_apart: ClassVar[bool] = True  # rows that are drawn together can be made apart
+    rows_apart: ClassVar[bool] = True
 
-    def prepare(self, pool: Pool, targets: list[int]) -> Any:
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> M2mState:
         """Compute what the seeds need."""
-        return self.seeding.prepare(pool, targets)
+        if self.random_labels and (wanted is not None or len(pool.counts) < 3):
+            raise ValueError(
+                "Random labels are an ablation for training with three classes or more (M2m-RS-Rand). "
+                f"Got them {'in fit_resample' if wanted is not None else 'with two classes'}. Leave "
+                "insert at 'synthetic'."
+            )
+        return M2mState(pool, self.seeding.begin(pool, seed, wanted))
 
-    def request(self, y: Tensor, class_counts: Tensor, seed: Seed) -> Tensor:
-        """Choose slot i with probability 1 - N_{y_i} / N_max (Section 3.2)."""
-        keep = class_counts[y].double() / class_counts.max()
-        u = torch.rand(len(y), generator=seed.torch(), dtype=torch.float64).to(y.device)
-        return (u >= keep).nonzero()[:, 0]
-
-    def draw(self, pool: Pool, state: Any, y_target: Tensor, seed: Seed, shared: Seed) -> M2mDraw:
-        """Make all random choices for rows with these targets."""
-        seeds = self.seeding.draw(pool, state, y_target, seed.child("seeds"))
+    def draw(self, state: M2mState, slots: Slots, seed: Seed, shared: Seed) -> M2mDraw:
+        """Make all random choices for rows of these classes."""
+        pool, m = state.pool, len(slots.y)
+        seeds = self.seeding.draw(pool, state.seeding, slots.y, seed.child("seeds"))
         rows = pool.aux_x if self.seeding.from_aux else pool.x
-        radius = self._radius(seeds.reach)
-        generator = seed.child("noise").torch()
-        shape = (len(y_target), *rows.row_shape)
-        dtype = pool.space.scale.dtype
-        noise = self.steps.draw_noise(shape, radius, generator, dtype).to(y_target.device)
-        uniform = torch.rand(len(y_target), generator=seed.child("accept").torch()).to(
-            y_target.device
+        radius, dtype = self._radius(seeds.reach), pool.space.scale.dtype
+        generator, shape = seed.child("noise").torch(), (m, *rows.row_shape)
+        noise = self.steps.draw_noise(shape, radius, generator, dtype, seeds.index >= 0)
+        uniform = torch.rand(m, generator=seed.child("accept").torch())
+        step_size, label = (
+            self._step_size(seeds.reach).to(dtype),
+            self._label(state, slots, seeds, seed),
         )
-        return M2mDraw(y_target, seeds, noise, self._step_size(seeds.reach).to(dtype), uniform)
+        return M2mDraw(slots.y, seeds, noise, step_size, uniform, label)
+
+    def _label(self, state: M2mState, slots: Slots, seeds: SeedDraw, seed: Seed) -> Tensor:
+        """Draw other classes than those of target and seed, where labels are to be random."""
+        if not self.random_labels:
+            return slots.y
+        weight = torch.ones(len(slots.y), len(state.pool.counts))
+        rows = torch.arange(len(slots.y))
+        weight[rows, slots.y] = weight[rows, seeds.y_source.clamp(min=0)] = 0
+        return torch.multinomial(weight, 1, generator=seed.child("label").torch())[:, 0]
+
+    def with_random_labels(self) -> M2m:
+        """Return the same with `random_labels`."""
+        return replace(self, random_labels=True)
+
+    def part(self, draw: M2mDraw, rows: Tensor) -> M2mDraw:
+        """Return the draw of some rows."""
+        return draw.part(rows)
 
     def _radius(self, reach: Tensor) -> Tensor | float:
         fixed = self.steps.noise_radius
-        return (self.steps.noise * reach).nan_to_num(0.0).cpu() if fixed is None else fixed
+        return (self.steps.noise * reach).nan_to_num(0.0) if fixed is None else fixed
 
     def _step_size(self, reach: Tensor) -> Tensor:
         if self.steps.step_size is not None:
@@ -134,39 +167,52 @@ class M2m:
         return (self.steps.travel * reach / max(1, self.steps.n_steps)).nan_to_num(0.0)
 
     def hopeful(self, pool: Pool, draw: M2mDraw) -> Tensor:
-        """Find the rows that have a seed and that the Bernoulli test will let pass (Eq. 5)."""
+        """Return the rows that have a seed and that the Bernoulli test will let pass (Eq. 5)."""
         has_seed = draw.seeds.index >= 0
         if self.count_decay is None or self.seeding.from_aux:
             return has_seed.nonzero()[:, 0]
         source = draw.seeds.y_source.clamp(min=0)
-        chance = decayed(pool.class_counts, source, draw.y_target, self.count_decay)
+        chance = decayed(pool.counts, source, draw.y_target, self.count_decay)
         return (has_seed & (draw.uniform < chance)).nonzero()[:, 0]
 
-    def synthesize(self, pool: Pool, state: Any, draws: list[M2mDraw], f=None) -> Candidates:
+    def make(self, state: M2mState, draws: list[M2mDraw], f=None) -> Made:
         """Make the rows of some blocks."""
-        draw = M2mDraw.joined(draws)
+        pool, draw = state.pool, M2mDraw.joined(draws)
         rows = self.hopeful(pool, draw)
-        seed_x, start, movable = starting_points(pool, draw, rows, from_aux=self.seeding.from_aux)
-        target, source = draw.y_target[rows], draw.seeds.y_source[rows]
+        start = starting_points(pool, draw, rows, from_aux=self.seeding.from_aux)
 
         def objective(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            log_p = self.g.log_proba(x).gather(1, target[at, None])[:, 0]
+            log_p = self.log_p(x, start.target[at])
             cost = -log_p  # CE(g(x), k)
             if f is not None and self.source_penalty:
-                cost = cost + self.source_penalty * f.logits(x).gather(1, source[at, None])[:, 0]
+                cost = cost + self.penalty_of(f, x, start.source[at], start.target[at])
             return cost, log_p.exp(), self.confident(log_p)
 
         with evaluating(*self.g.members, *(f.members if f is not None else ())):
             end = descend(
-                start,
+                start.x,
                 objective,
-                step_size=draw.step_size[rows],
+                step_size=start.step_size,
                 n_steps=self.steps.n_steps,
                 space=pool.space,
-                movable=movable,
+                movable=start.movable,
                 rest=self.steps.rest,
             )
-        return gathered(len(draw.y_target), rows, seed_x if self.insert_seed else end.x, end)
+        return self.made(draw, rows, start.seed if self.insert_seed else end.x, end)
+
+    def log_p(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return log p_g(k | x), (m,)."""
+        return self.g.log_proba(x).gather(1, target[:, None])[:, 0]
+
+    def penalty_of(
+        self, f: Any, x: Tensor, source: Tensor, target: Tensor, pushed: Any = None
+    ) -> Tensor:
+        """Return lambda f(x)_q, (m,): q is the source class k_0, or what `pushed` says."""
+        logits = f.logits(x)
+        logits = logits * f.logit_scale if self.scaled_penalty else logits
+        if pushed is not None:
+            return self.source_penalty * pushed(logits, source, target)
+        return self.source_penalty * logits.gather(1, source[:, None])[:, 0]
 
     def confident(self, log_p: Tensor) -> Tensor:
         """Test g's probability of the target class (or the loss, as the paper's text has it)."""
@@ -175,37 +221,60 @@ class M2m:
             -log_p <= self.min_confidence if self.loss_test else log_p.exp() >= self.min_confidence
         )
 
+    def made(self, draw: M2mDraw, rows: Tensor, x: Tensor, end: Descent) -> Made:
+        """Report the end points of `rows` among all that were drawn."""
+        accepted = torch.zeros(len(draw.y_target), dtype=torch.bool)
+        confidence = torch.full((len(draw.y_target),), torch.nan, dtype=x.dtype)
+        told = torch.stack([end.done.to(end.confidence), end.confidence]).cpu()  # one wait
+        done = told[0].bool()
+        accepted[rows], confidence[rows] = done, told[1].to(confidence)
+        kept = done.nonzero()[:, 0].to(x.device)
+        return Made(
+            accepted, x[kept], draw.seeds.index, draw.seeds.y_source, confidence, y=draw.label
+        )
 
-def starting_points(
-    pool: Pool, draw: M2mDraw, rows: Tensor, *, from_aux: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
+    def terms(self, state: M2mState, slots: Slots, made: Made, batch: RealBatch) -> list[LossTerm]:
+        """Return the one term of the batch; accepted rows have the label of their draw."""
+        if not self.random_labels:
+            return [LossTerm(slice(None), batch.y)]
+        at, labels = slots.at[made.accepted], made.y[made.accepted]
+        y = batch.y.index_copy(0, at.to(batch.y.device), labels.to(batch.y.device))
+        return [LossTerm(slice(None), y)]
+
+
+class Start(NamedTuple):
+    """Where the rows of a descent begin, all on the device."""
+
+    seed: Tensor  # (m, ...) the seeds
+    x: Tensor  # (m, ...) the seeds with noise
+    step_size: Tensor  # (m,)
+    target: Tensor  # (m,) class index
+    source: Tensor  # (m,) class of the seed
+    movable: Tensor | None = None  # (m, ...) 1 where a coordinate may move, 0 elsewhere
+
+
+def starting_points(pool: Pool, draw: M2mDraw, rows: Tensor, *, from_aux: bool) -> Start:
     """Take the seeds of `rows`, add the noise, and say which coordinates may move.
 
     Categories are those of the near row of the target class, where there is one, so that they are
     categories of that class; else those of the seed.
     """
-    space = pool.space
-    source = pool.aux_x if from_aux else pool.x
-    x = source.take(draw.seeds.index[rows])
-    noise = draw.noise[rows] * space.scale
+    space, draw = pool.space, draw.part(rows)
+    device = space.scale.device
+    x = (pool.aux_x if from_aux else pool.x).take(draw.seeds.index)
+    noise = draw.noise.to(device) * space.scale
+    target, source, step_size = (
+        part.to(device) for part in (draw.y_target, draw.seeds.y_source, draw.step_size)
+    )
     if not space.keep_zeros and space.categorical is None:
-        return x, space.project(x + noise), None
-    anchor = draw.seeds.anchor[rows]
+        return Start(x, space.project(x + noise), step_size, target, source)
+    anchor = draw.seeds.anchor
     near = pool.x.take(anchor.clamp(min=0))
-    known = (anchor >= 0).view(-1, *([1] * (x.dim() - 1)))
+    known = (anchor >= 0).to(device).view(-1, *([1] * (x.dim() - 1)))
     movable = (x != 0) | ((near != 0) & known) if space.keep_zeros else torch.ones_like(x).bool()
     start = x
     if space.categorical is not None:
         movable = movable & ~space.categorical
         start = torch.where(space.categorical & known, near, x)
     movable = movable.to(x.dtype)
-    return x, space.project(start + noise * movable), movable
-
-
-def gathered(m: int, rows: Tensor, x: Tensor, end) -> Candidates:
-    """Report the end points of `rows` among m requested ones."""
-    confidence = torch.full((m,), torch.nan, dtype=x.dtype, device=x.device)
-    accepted = torch.zeros(m, dtype=torch.bool, device=x.device)
-    confidence[rows] = end.confidence
-    accepted[rows] = end.done
-    return Candidates(accepted, x[end.done], confidence)
+    return Start(x, space.project(start + noise * movable), step_size, target, source, movable)

@@ -7,7 +7,7 @@ Long-tailed Datasets", ICML 2022, arXiv 2206.08802.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from ltresample._random import Seed
 from ltresample.class_counts import class_prior, class_weights, complementary_distribution
 from ltresample.losses import CrossEntropy
 from ltresample.rows import Pool, index_of
-from ltresample.synthesis._base import Batch, LossTerm
+from ltresample.synthesis._method import LossTerm, Made, Method, RealBatch, Slots
 
 __all__ = [
     "LABEL_DISTRIBUTIONS",
@@ -184,15 +184,24 @@ class PlainCrossEntropy(CrossEntropy):
         return super()._rows(self.logit_scale * logits, y)
 
 
+class OpenState(NamedTuple):
+    """What Open-sampling keeps."""
+
+    pool: Pool
+    index: Tensor | None  # offline, the open-set row in each place; None: the next rows of a stream
+    largest: list[int]  # rows of the largest mini-batch so far
+
+
 class OpenDraw(NamedTuple):
-    """All random choices for m open-set samples."""
+    """All random choices for m open-set samples, on the CPU."""
 
     index: Tensor | None  # (m,) rows of the auxiliary pool; None: the next rows of a stream
     y: Tensor  # (m,) labels
+    at: Tensor  # (m,) places
 
 
 @dataclass(frozen=True)
-class OpenSampling:
+class OpenSampling(Method):
     """Add open-set samples with random labels to a mini-batch, as a loss term of their own.
 
     With n real and m open-set rows in one forward pass,
@@ -201,7 +210,8 @@ class OpenSampling:
 
     (Eq. 5). The labels are drawn anew in every step. Averaged over them, row by row, the second
     term is ``eta * K sum_j Gamma_j^2 * CE(f(x~), q)`` with ``q_j = Gamma_j^2 / sum Gamma^2``, which
-    `soft` takes in its place.
+    `soft` takes in its place. Offline all rows of `fill` are open-set samples, each as often as the
+    others to within one, with the labels that are wanted, in random order.
 
     Parameters
     ----------
@@ -210,7 +220,8 @@ class OpenSampling:
     eta : float, default=1.0
         Strength of the term, at least 0.
     n_aux : int or None, default=None
-        m, open-set rows for each mini-batch. None: as many as there are real ones.
+        m, open-set rows for each mini-batch. None: as many as there are in the largest one so far;
+        the last mini-batch of an epoch may be small, and few random labels would be mostly noise.
     soft : bool, default=False
         Expected labels instead of drawn ones.
     normalize : {"rows", "weights"}, default="rows"
@@ -220,6 +231,10 @@ class OpenSampling:
         Root of labels that stay with their sample (an ablation of the paper). None: drawn anew.
     logit_scale : float, default=1.0
         Scale of the logits of a cosine head.
+    root : Seed or None, default=None
+        Of rows and labels in `fill`; None: that of `fill`.
+    block_size : int, default=1024
+        Rows read at once in `fill`.
     """
 
     distribution: NDArray[np.float64]
@@ -229,6 +244,11 @@ class OpenSampling:
     normalize: str = "rows"
     fixed: Seed | None = None
     logit_scale: float = 1.0
+    root: Seed | None = None
+    block_size: int = 1024
+    place: ClassVar[str] = "append"
+    balanced: ClassVar[bool] = False  # batches are drawn from the data as they are
+    joint: ClassVar[bool] = True
 
     @property
     def class_weight(self) -> NDArray[np.float64]:
@@ -250,12 +270,51 @@ class OpenSampling:
             return self.eta
         return self.eta / float(self.class_weight[np.asarray(y)].mean())
 
-    def draw(self, pool: Pool, m: int, seed: Seed) -> OpenDraw:
-        """Choose m rows of the auxiliary pool and their labels."""
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> OpenState:
+        """Offline, choose all rows."""
         index = None
-        if not getattr(pool.aux_x, "is_stream", False):
-            index = torch.randint(len(pool.aux_x), (m,), generator=seed.child("rows").torch())
-        return OpenDraw(index, index_of(self._labels(index, m, seed), pool.y.device))
+        if wanted is not None and not pool.aux_x.is_stream:
+            m, n = sum(wanted.values()), len(pool.aux_x)
+            rng = (self.root or seed).child("rows").numpy()
+            parts = [rng.permutation(n) for _ in range(-(-m // n))]
+            index = index_of(np.concatenate([*parts, np.zeros(0, dtype=np.int64)])[:m])
+        return OpenState(pool, index, [0])
+
+    def labels(self, wanted: dict[int, int], seed: Seed) -> Tensor:
+        """Return the labels of all new rows, in random order."""
+        y = super().labels(dict(sorted(wanted.items())), seed)
+        return y[index_of((self.root or seed).child("labels").numpy().permutation(len(y)))]
+
+    def order(self, at: Tensor, seed: Seed) -> Tensor:
+        """Return the places one after the other, so that a stream is read as it comes."""
+        return at.sort().values
+
+    def request(self, state: OpenState, batch: RealBatch, seed: Seed) -> Slots:
+        """Ask for places behind the mini-batch."""
+        n = len(batch.y)
+        state.largest[0] = max(state.largest[0], n)
+        m = state.largest[0] if self.n_aux is None else self.n_aux
+        return Slots(torch.arange(n, n + m))
+
+    def draw(self, state: OpenState, slots: Slots, seed: Seed, shared: Seed) -> OpenDraw:
+        """Choose rows of the auxiliary pool and, in training, their labels."""
+        aux, m = state.pool.aux_x, len(slots.at)
+        if slots.y is not None:
+            index = None if state.index is None else state.index[slots.at]
+            return OpenDraw(index, slots.y, slots.at)
+        index = None
+        if not aux.is_stream:
+            index = torch.randint(len(aux), (m,), generator=seed.child("rows").torch())
+        return OpenDraw(index, index_of(self._labels(index, m, seed)), slots.at)
+
+    def make(self, state: OpenState, draws: list[OpenDraw], f: Any = None) -> Made:
+        """Read the rows."""
+        aux = state.pool.aux_x
+        x = [aux.read(len(d.y)) if d.index is None else aux.take(d.index) for d in draws]
+        y = torch.cat([draw.y for draw in draws])
+        index = torch.cat([draw.at if draw.index is None else draw.index for draw in draws])
+        none = torch.full_like(y, -1)
+        return Made(torch.ones(len(y), dtype=torch.bool), torch.cat(x), index, none, y=y)
 
     def _labels(self, index: Tensor | None, m: int, seed: Seed) -> NDArray[np.int64]:
         if self.fixed is None:
@@ -271,25 +330,21 @@ class OpenSampling:
         cumulative = np.cumsum(self.distribution)
         return np.searchsorted(cumulative, u * cumulative[-1], side="right")
 
-    def term(self, y: Tensor, *, start: int) -> LossTerm:
-        """Return the loss term of m rows that stand from `start` on in the batch."""
+    def term(self, y: Tensor, *, start: int, device: Any = None) -> LossTerm:
+        """Return the loss term of m rows with labels `y` that stand from `start` on in the batch."""
         rows, criterion = slice(start, start + len(y)), PlainCrossEntropy(self.logit_scale)
-        coef = self.coefficient(y.cpu())
+        coef, device = self.coefficient(y), device or y.device
         if self.soft:
-            q = torch.as_tensor(self.soft_target, dtype=torch.float32, device=y.device)
+            q = torch.as_tensor(self.soft_target, dtype=torch.float32, device=device)
             return LossTerm(rows, q.expand(len(y), -1), coef, criterion=criterion)
-        omega = torch.as_tensor(self.class_weight, dtype=torch.float32, device=y.device)
-        return LossTerm(rows, y, coef, class_weight=omega, criterion=criterion)
+        omega = torch.as_tensor(self.class_weight, dtype=torch.float32, device=device)
+        return LossTerm(rows, y.to(device), coef, class_weight=omega, criterion=criterion)
 
-    def rewrite(self, pool: Pool, seed: Seed, f=None) -> Batch:
-        """Put m open-set rows behind the mini-batch, for one forward pass over both."""
-        n = len(pool.y)
-        x = pool.x.take(torch.arange(n, device=pool.y.device))
-        draw = self.draw(pool, n if self.n_aux is None else self.n_aux, seed)
-        rows = pool.aux_x
-        aux = rows.read(len(draw.y)) if draw.index is None else rows.take(draw.index)
-        terms = [LossTerm(slice(0, n), pool.y), self.term(draw.y, start=n)]
-        return Batch(torch.cat([x, aux.to(x)]), terms, len(aux), len(aux))
+    def terms(self, state: OpenState, slots: Slots, made: Made, batch: RealBatch) -> list[LossTerm]:
+        """Return the loss of the real rows, and that of the open-set rows behind them."""
+        n = len(batch.y)
+        own = self.term(made.y, start=n, device=batch.y.device)
+        return [LossTerm(slice(0, n), batch.y), own]
 
 
 def _uniform_of(index: NDArray[np.int64], key: int) -> NDArray[np.float64]:

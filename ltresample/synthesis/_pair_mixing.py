@@ -1,4 +1,4 @@
-"""Mixing pairs: backgrounds from the data as they are, foregrounds from classes alike (OTMix, CMO).
+"""Mixing pairs: backgrounds from the data as they are, class-balanced foregrounds (OTMix, CMO).
 
 Gao, Zhao, Li and Guo, "Enhancing Minority Classes by Mixing: An Adaptive Optimal Transport Approach
 for Long-tailed Classification", NeurIPS 2023; in the comments Eq. refers to it.
@@ -6,44 +6,77 @@ for Long-tailed Classification", NeurIPS 2023; in the comments Eq. refers to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ltresample._random import Seed
+from ltresample._torch import evaluating
+from ltresample.guides import FeatureBank, confusion_of
 from ltresample.mixing import LabelRule, Mix, Mixed
+from ltresample.models import feature_extractor
 from ltresample.pairing import Pairing, RandomPairing, Side
-from ltresample.rows import Pool, Rows, Space
+from ltresample.rows import ArrayRows, Pool, Rows, Space
+from ltresample.synthesis._method import LossTerm, Made, Method, Moment, RealBatch, Slots
 
-__all__ = ["MixDraw", "MixedRows", "PairMixing"]
+__all__ = ["MixDraw", "MixSchedule", "MixState", "PairMixing"]
+
+
+class MixSchedule(NamedTuple):
+    """When and of what mini-batches are mixed in training."""
+
+    foreground: str = "data"  # from all training data, or from the mini-batch: "batch"
+    foreground_power: float = 1.0  # r: sample weight N_y^-r (Eq. 3)
+    mix_prob: float = 1.0  # of a mini-batch
+    schedule_power: float = 1.0  # mu: pairs follow the plan with probability (t / T)^mu
+    start: int = 0  # first epoch
+    stop: int | None = None  # first epoch without, below 0 counted from the end
+    refresh: bool = True  # class affinity from held-out rows, anew in each epoch
+    soft: bool = False  # class affinity of mean probabilities
+    share: float = 1.0  # of the rows of a mini-batch that is mixed
+
+
+class MixState(NamedTuple):
+    """What the method keeps."""
+
+    pool: Pool
+    pairing: Pairing  # of this epoch
+    affinity: Tensor | None = None  # (K, K)
+    computed: Tensor | None = None  # (K, K) what the callable gave
+    mixes: bool | None = None  # in this epoch; None: none has begun
+    others: Tensor | None = None  # classes that fill up blocks
+    n_wanted: int = 0  # wanted rows of a block
+    cumulative: Tensor | None = None  # (n,) of the weights of foregrounds, on the CPU
+    bank: FeatureBank | None = None
+    seed: Seed | None = None  # of the schedule
 
 
 class MixDraw(NamedTuple):
     """What is random about a block of B foregrounds and B backgrounds, of which m pairs are mixed.
 
-    The first m foregrounds are those that are wanted.
+    The first m foregrounds are those that are wanted. In training the backgrounds are the mini-batch.
     """
 
-    foreground: Tensor  # (B,) rows of the pool
+    foreground: Tensor  # (B,) rows of the pool; in training of the split, or of the mini-batch
     background: Tensor  # (B,) rows of the pool
     uniform: Tensor  # (B,) for the pairing
     params: Any  # for the mix, of m pairs
     coin: Tensor  # (m,) which of the two gives its categories
-
-
-class MixedRows(NamedTuple):
-    """Mixed rows, in the order of the foregrounds that were wanted."""
-
-    x: Tensor  # (m, *row_shape)
-    lam: Tensor  # (m,) share of the background in the label, double precision
-    background: Tensor  # (m,) row of the pool
+    augment: Seed | None = None  # of foregrounds from the split
 
 
 @dataclass(frozen=True)
-class PairMixing:
+class PairMixing(Method):
     """A pairing, a way to mix and a rule for labels.
+
+    A transport plan between foregrounds of one class and any backgrounds does not depend on the cost
+    between classes at all: it is a function of the column alone, which the dual variables absorb. So
+    blocks hold foregrounds of all classes, as batches do in training: at least half of them wanted
+    ones, the others of classes of which none is wanted, in such a number that classes come out
+    alike, which only take part in the pairing.
 
     Parameters
     ----------
@@ -53,8 +86,10 @@ class PairMixing:
         Which background a foreground gets.
     label_rule : LabelRule or None, default=None
         How much of the label is the background's; None: its share of the sample.
-    class_affinity : Tensor of shape (K, K) or None, default=None
-        For the pairing.
+    class_affinity : Tensor of shape (K, K), callable or None, default=None
+        For the pairing; a callable computes it in training when it is first needed.
+    features : Rows or None, default=None
+        Features of each row of the pool, offline, where the pairing needs them.
     min_foreground : float, default=0.0
         Least share of the foreground in the sample, in [0, 1).
     image_shape : tuple of int or None, default=None
@@ -64,90 +99,213 @@ class PairMixing:
         the foreground with probability 1 - lam, so that groups of columns stay valid together.
     block_size : int, default=128
         B, how many foregrounds and backgrounds are paired at once.
+    schedule : MixSchedule, default=MixSchedule()
+        In training.
+    feature_bank : bool, default=False
+        In training, reuse the features that samples had when they were last trained on.
     """
 
     mix: Mix
     pairing: Pairing = RandomPairing()
     label_rule: LabelRule | None = None
-    class_affinity: Tensor | None = None
+    class_affinity: Tensor | Callable[[], Tensor] | None = None
+    features: Rows | None = None
     min_foreground: float = 0.0
     image_shape: tuple[int, ...] | None = None
     categorical: Tensor | None = None
     block_size: int = 128
+    schedule: MixSchedule = MixSchedule()
+    feature_bank: bool = False
+    place: ClassVar[str] = "whole"
+    balanced: ClassVar[bool] = False  # backgrounds are drawn from the data as they are (Eq. 2)
+    joint: ClassVar[bool] = True
 
-    def draw(
-        self, pool: Pool, foreground: Tensor, seed: Seed, *, n_wanted: int | None = None
-    ) -> MixDraw:
-        """Make all random choices for one block.
+    # ------------------------------------------------------------------ when
 
-        Parameters
-        ----------
-        pool : Pool
-            Real samples; backgrounds are drawn from all of them alike (Eq. 2).
-        foreground : Tensor of shape (B,)
-            Rows of the pool, those that are wanted first.
-        seed : Seed
-            Of the block.
-        n_wanted : int or None, default=None
-            m, how many foregrounds are to be mixed; None: all.
-
-        Returns
-        -------
-        MixDraw
-            The draw.
-        """
-        n = len(foreground)
-        m = n if n_wanted is None else n_wanted
-        u = torch.rand(n, generator=seed.child("background").torch(), dtype=torch.float64)
-        uniform = torch.rand(n, generator=seed.child("pair").torch(), dtype=torch.float64)
-        coin = torch.rand(m, generator=seed.child("coin").torch(), dtype=torch.float64)
-        return MixDraw(
-            foreground=foreground,
-            background=(u * len(pool.y)).long().to(foreground.device),
-            uniform=uniform,
-            params=self.draw_mix(m, pool.x.row_shape, seed),
-            coin=coin,
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> MixState:
+        """List the classes that fill up blocks; in training, the weights of foregrounds."""
+        given = self.class_affinity if isinstance(self.class_affinity, Tensor) else None
+        if wanted is not None:
+            exact = pool.x.exact() if isinstance(pool.x, ArrayRows) else pool.x
+            present = (pool.counts > 0).nonzero()[:, 0]
+            short = torch.tensor([bool(wanted.get(k, 0)) for k in present.tolist()])
+            share = max(0.5, int(short.sum()) / len(present))
+            return MixState(
+                pool._replace(x=exact),
+                self.pairing,
+                affinity=given,
+                others=present[~short] if not short.all() else present,
+                n_wanted=max(1, int(self.block_size * share)),
+            )
+        weight = pool.counts.double()[pool.labels] ** -self.schedule.foreground_power
+        banked = self.feature_bank and self.pairing.needs_features
+        return MixState(
+            pool,
+            self.pairing,
+            affinity=given,
+            cumulative=weight.cumsum(0),
+            bank=FeatureBank(len(pool.labels)) if banked else None,
+            seed=seed.child("schedule"),
         )
 
-    def draw_mix(self, m: int, row_shape: tuple[int, ...], seed: Seed) -> Any:
-        """Draw the mix's parameters for m pairs."""
+    def rows_per_block(self, state: MixState) -> int:
+        """Return how many of the foregrounds of a block are wanted."""
+        return state.n_wanted
+
+    def join(self, state: MixState, net: Any) -> None:
+        """Watch what enters the network's last layer."""
+        if state.bank is not None:
+            state.bank.watch(net.module_)
+
+    def begin_epoch(self, state: MixState, moment: Moment) -> MixState:
+        """Decide whether this epoch mixes, and along a plan or at random."""
+        epoch, last, plan = moment.epoch, moment.max_epochs, self.schedule
+        stop = last if plan.stop is None else plan.stop
+        mixes = plan.start <= epoch < (stop + last if stop < 0 else stop)
+        u = float(torch.rand((), generator=state.seed.child("schedule", epoch).torch()))
+        follows = u < (epoch / max(1, last)) ** plan.schedule_power
+        pairing = self.pairing if follows else RandomPairing()
+        state = state._replace(mixes=mixes, pairing=pairing)
+        return self._informed(state, moment) if mixes and pairing.needs_affinity else state
+
+    def _informed(self, state: MixState, moment: Moment) -> MixState:
+        """Return the state with a class affinity: of held-out rows, or computed once."""
+        if not callable(self.class_affinity):
+            return state
+        if self.schedule.refresh and moment.held_out is not None:
+            affinity = _confusion(moment.f, *moment.held_out, state.pool, soft=self.schedule.soft)
+            return state._replace(affinity=affinity)
+        computed = self.class_affinity() if state.computed is None else state.computed
+        return state._replace(computed=computed, affinity=computed.to(state.pool.y.device))
+
+    def end(self, state: MixState) -> None:
+        """Let go of the network."""
+        if state.bank is not None:
+            state.bank.unwatch()
+
+    def state_dict(self, state: MixState) -> dict[str, Any]:
+        """Return the bank's content."""
+        return {} if state.bank is None else state.bank.state_dict()
+
+    def load_state_dict(self, state: MixState, saved: dict[str, Any]) -> None:
+        """Take it up."""
+        if state.bank is not None:
+            state.bank.load_state_dict(saved)
+
+    # ------------------------------------------------------------------ what
+
+    def request(self, state: MixState, batch: RealBatch, seed: Seed) -> Slots:
+        """Ask for the whole mini-batch, or for nothing."""
+        if state.mixes is None:
+            raise ValueError(
+                "OTMix mixes whole batches by a schedule of epochs, with two labels a row. Got a "
+                "batch before any epoch was begun. Use DeferredRebalancingClassifier(resampler=...)."
+            )
+        n, coin = len(batch.y), torch.rand((), generator=seed.child("mix it").torch())
+        if not state.mixes or float(coin) >= self.schedule.mix_prob:
+            if state.bank is not None and batch.index is not None:
+                state.bank.expect(batch.index)
+            n = 0
+        return Slots(torch.arange(round(self.schedule.share * n)))
+
+    def draw(self, state: MixState, slots: Slots, seed: Seed, shared: Seed) -> MixDraw:
+        """Make all random choices for one block, or for a mini-batch."""
+        pool, m = state.pool, len(slots.at)
+        augment = None
+        if pool.in_batch:
+            background = torch.arange(len(pool.labels))
+            own = seed.child("foreground")
+            foreground = self.foregrounds(state, len(background), own)
+            if self.schedule.foreground == "data":
+                augment = own.child("augment")
+        else:
+            foreground = self._block(state, slots.y, seed)
+            u = torch.rand(
+                len(foreground), generator=seed.child("background").torch(), dtype=torch.float64
+            )
+            background = (u * len(pool.labels)).long()  # from all rows alike (Eq. 2)
+        uniform, coin = (
+            torch.rand(n, generator=seed.child(name).torch(), dtype=torch.float64)
+            for name, n in (("pair", len(foreground)), ("coin", m))
+        )
         generator, max_lam = seed.child("mix").torch(), 1 - self.min_foreground
-        return self.mix.draw(m, self.image_shape or row_shape, generator, max_lam=max_lam)
+        shape = self.image_shape or pool.x.row_shape
+        params = self.mix.draw(m, shape, generator, max_lam=max_lam)
+        return MixDraw(foreground, background, uniform, params, coin, augment)
 
-    def synthesize(self, pool: Pool, features: Rows | None, draw: MixDraw) -> MixedRows:
-        """Pair and mix one block. Deterministic.
+    def _block(self, state: MixState, wanted: Tensor, seed: Seed) -> Tensor:
+        """Draw a foreground of each wanted class (m,), then those that fill up the block."""
+        n_more = max(0, self.block_size - len(wanted))
+        more = torch.randint(len(state.others), (n_more,), generator=seed.child("classes").torch())
+        classes = torch.cat([wanted, state.others[more]])
+        u = torch.rand(
+            len(classes), generator=seed.child("foreground").torch(), dtype=torch.float64
+        )
+        return state.pool.classes.draw(classes, u)
 
-        Parameters
-        ----------
-        pool : Pool
-            Real samples.
-        features : Rows or None
-            Features of each row of the pool, where the pairing needs them.
-        draw : MixDraw
-            The draw.
+    def foregrounds(self, state: MixState, n: int, seed: Seed) -> Tensor:
+        """Draw n foregrounds (Eq. 3): positions in the split, or in the mini-batch."""
+        power = self.schedule.foreground_power
+        if self.schedule.foreground == "data":
+            u = torch.rand(n, generator=seed.torch(), dtype=torch.float64)
+            total = state.cumulative
+            return torch.searchsorted(total, u * total[-1], right=True).clamp(max=len(total) - 1)
+        if power == 0:
+            return torch.randperm(n, generator=seed.torch())
+        weight = state.pool.counts[state.pool.labels].double() ** -power
+        return torch.multinomial(weight, n, replacement=True, generator=seed.torch())
 
-        Returns
-        -------
-        MixedRows
-            The mixed rows.
-        """
-        sides = [
-            Side(pool.y[rows], features.take(rows) if self.pairing.needs_features else None)
-            for rows in (draw.foreground, draw.background)
-        ]
-        pairs = self.pairing.pair(*sides, draw.uniform, class_affinity=self.class_affinity)
-        m = len(draw.coin)
-        foreground, background = draw.foreground[:m], draw.background[pairs[:m]]
+    def make(self, state: MixState, draws: list[MixDraw], f: Any = None) -> Made:
+        """Pair and mix some blocks, each by itself."""
+        made = [self._made(state, draw, f) for draw in draws]
+        if len(made) == 1:
+            return made[0]
+        names = ("accepted", "x", "index", "source", "partner", "lam")
+        return Made(**{name: torch.cat([getattr(part, name) for part in made]) for name in names})
+
+    def _made(self, state: MixState, draw: MixDraw, f: Any) -> Made:
+        pool, m = state.pool, len(draw.coin)
+        split = pool if draw.augment is None else pool.reference
+        x_f = None if draw.augment is None else split.taken(draw.foreground, draw.augment)
+        front, back = self._sides(state, draw, split, x_f, f)
+        pairs = state.pairing.pair(front, back, draw.uniform, class_affinity=state.affinity)
+        foreground, background = draw.foreground[:m], draw.background[pairs[:m].cpu()]
+        source = split.labels[foreground]
         x, lam = self.mixed(
-            pool.x.take(foreground),
+            split.x.take(foreground) if x_f is None else x_f[:m],
             pool.x.take(background),
             draw.params,
             draw.coin,
-            n_foreground=pool.class_counts[pool.y[foreground]],
-            n_background=pool.class_counts[pool.y[background]],
+            n_foreground=pool.counts[source],
+            n_background=pool.counts[pool.labels[background]],
             space=pool.space,
         )
-        return MixedRows(x, lam, background)
+        if state.bank is not None and pool.index is not None:
+            state.bank.expect(_larger_parts(pool, draw, background, lam))
+        if pool.in_batch and m < len(pool.labels):
+            x = torch.cat([x, pool.x.take(torch.arange(m, len(pool.labels)))])
+        accepted = torch.ones(m, dtype=torch.bool)
+        return Made(accepted, x, foreground, source, partner=background, lam=lam)
+
+    def _sides(self, state: MixState, draw: MixDraw, split: Pool, x_f, f) -> tuple[Side, Side]:
+        """Return foregrounds and backgrounds as the pairing sees them."""
+        pool = state.pool
+        y_f, y_b = (
+            split.y[draw.foreground.to(split.y.device)],
+            pool.y[draw.background.to(pool.y.device)],
+        )
+        if not state.pairing.needs_features:
+            return Side(y_f), Side(y_b)
+        if not pool.in_batch:
+            return Side(y_f, self.features.take(draw.foreground)), Side(
+                y_b, self.features.take(draw.background)
+            )
+        x_f = split.x.take(draw.foreground) if x_f is None else x_f
+        at_f = draw.foreground if draw.augment is not None else None
+        if at_f is None and pool.index is not None:
+            at_f = pool.index.cpu()[draw.foreground]
+        z_b = _features(state.bank, f, pool.x.x, pool.index)
+        return Side(y_f, _features(state.bank, f, x_f, at_f)), Side(y_b, z_b)
 
     def mixed(
         self,
@@ -160,9 +318,9 @@ class PairMixing:
         n_background: Tensor,
         space: Space,
     ) -> Mixed:
-        """Mix m pairs of rows, and give the background's share of each label."""
+        """Mix m pairs of rows, and return the background's share of each label."""
         shape = foreground.shape if self.image_shape is None else (-1, *self.image_shape)
-        counts = {"n_foreground": n_foreground.cpu(), "n_background": n_background.cpu()}
+        counts = {"n_foreground": n_foreground, "n_background": n_background}
         x, lam = self.mix.mix(foreground.view(shape), background.view(shape), params, **counts)
         x = x.view_as(foreground)
         if self.mix.blends:
@@ -181,3 +339,55 @@ class PairMixing:
             return x
         own = own.to(x.device).view(-1, *([1] * (x.dim() - 1)))
         return torch.where(self.categorical, torch.where(own, foreground, background), x)
+
+    def terms(self, state: MixState, slots: Slots, made: Made, batch: RealBatch) -> list[LossTerm]:
+        """Return ``lam l(f(x), y_b) + (1 - lam) l(f(x), y_f)``; a row that is not mixed has lam 1."""
+        pool, plain = state.pool, torch.arange(len(made.lam), len(batch.y))
+        back, lam = torch.cat([made.partner, plain]), made.lam
+        y_b, y_f = pool.labels[back], torch.cat([made.source, pool.labels[plain]])
+        if len(plain):
+            lam = torch.cat([lam, torch.ones(len(plain), dtype=lam.dtype)])
+        shares: list[Any] = [lam.float(), 1 - lam.float()]
+        weight = pool.reference.weight
+        if weight is not None:
+            index = batch.index.cpu()
+            front = made.index if self.schedule.foreground == "data" else index[made.index]
+            at = index[back], torch.cat([front, index[plain]])
+            shares = [share * weight.cpu().float()[i] for share, i in zip(shares, at, strict=True)]
+        elif bool((lam == lam[0]).all()):
+            shares = [float(lam[0]), 1 - float(lam[0])]
+        device = batch.y.device
+        shares = [s.to(device) if isinstance(s, Tensor) else s for s in shares]
+        both = zip((y_b, y_f), shares, strict=True)
+        return [LossTerm(slice(None), y.to(device), coef) for y, coef in both]
+
+
+def _larger_parts(pool: Pool, draw: MixDraw, background: Tensor, lam: Tensor) -> Tensor:
+    """Return the position in the split of the larger part of each row of a mixed mini-batch."""
+    index, m = pool.index.cpu(), len(lam)
+    front = draw.foreground[:m] if draw.augment is not None else index[draw.foreground[:m]]
+    return torch.cat([torch.where(lam >= 0.5, index[background], front), index[m:]])
+
+
+def _features(bank: FeatureBank | None, f: Any, x: Tensor, at: Tensor | None) -> Tensor:
+    """Return pooled features (B, d) of f: evaluation mode, no gradient, nothing changed."""
+    if bank is None or at is None:
+        return _fresh(f, x)
+    return bank.take(at, lambda missing: _fresh(f, x[missing.to(x.device)]))
+
+
+@torch.no_grad()
+def _fresh(f: Any, x: Tensor) -> Tensor:
+    (network,) = f.members
+    with evaluating(network):
+        return feature_extractor(network)(x)
+
+
+@torch.no_grad()
+def _confusion(f: Any, rows: Rows, y: Tensor, pool: Pool, *, soft: bool) -> Tensor:
+    """Ask the network in training about rows that it is not trained on."""
+    device, proba = pool.y.device, [torch.zeros(0, len(pool.counts), device=pool.y.device)]
+    with evaluating(*f.members):
+        for part in torch.arange(len(y)).split(1024):
+            proba.append(f.log_proba(rows.take(part.to(device))).exp().double())
+    return confusion_of(torch.cat(proba).double(), y.to(device), soft=soft)

@@ -14,7 +14,7 @@ from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.models import LinearHead
 from ltresample.rows import Pool
-from ltresample.synthesis._base import Candidates
+from ltresample.synthesis._method import Made, Method, RealBatch, Slots
 from ltresample.synthesis._safa import (
     SafaSettings,
     augment_tail,
@@ -63,6 +63,13 @@ class SafaRowsDraw(NamedTuple):
         return cls(
             torch.cat([d.y_target for d in draws]), seeds, torch.cat([d.head for d in draws])
         )
+
+
+class SafaState(NamedTuple):
+    """What SAFA keeps."""
+
+    pool: Pool
+    head: list[Tensor]  # rows of each head class that has pairs
 
 
 class FittedSafa(NamedTuple):
@@ -183,7 +190,7 @@ def standard_rows(pool: Pool, index: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Safa:
+class Safa(Method):
     """Move rows of small classes along deltas of the head.
 
     A new row is ``G(D([E(h_i - h_j); t]) + t)`` for a random row t of the class and a random pair
@@ -201,33 +208,31 @@ class Safa:
     fitted: FittedSafa
     block_size: int = 64
 
-    def prepare(self, pool: Pool, targets: list[int]) -> tuple[list[Tensor], list[Tensor]]:
-        """List the rows of each class, and of the head classes that have pairs."""
-        return pool.classes.split(), _sides(pool, self.fitted.is_head)[0]
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> SafaState:
+        """List the rows of the head classes that have pairs."""
+        return SafaState(pool, _sides(pool, self.fitted.is_head)[0])
 
-    def request(self, y: Tensor, class_counts: Tensor, seed: Seed) -> Tensor:
+    def request(self, state: SafaState, batch: RealBatch, seed: Seed) -> Slots:
         """Refuse: in training SAFA stands between two layers."""
         raise TypeError(
             "SAFA cannot replace samples of a mini-batch: in training it augments the output of a "
             "layer. Got a SAFASampler in training. Pass ltresample.training.SAFA(layer=...)."
         )
 
-    def draw(
-        self, pool: Pool, state: Any, y_target: Tensor, seed: Seed, shared: Seed
-    ) -> SafaRowsDraw:
-        """Choose a row of the class, another one, and a head pair for each target."""
-        members, head = state
-        own = torch.full((len(y_target), 2), -1, device=y_target.device)
-        for k in y_target.unique().tolist():
-            here = y_target == k
-            own[here] = random_pairs([members[k]], int(here.sum()), seed.child("own", k))
-        reach = torch.full((len(own),), torch.nan, dtype=torch.float64, device=own.device)
-        seeds = SeedDraw(own[:, 0], y_target, own[:, 1], reach)
-        return SafaRowsDraw(y_target, seeds, random_pairs(head, len(own), seed.child("head")))
+    def draw(self, state: SafaState, slots: Slots, seed: Seed, shared: Seed) -> SafaRowsDraw:
+        """Choose a row of the class, another one, and a head pair for each row."""
+        y, members = slots.y, state.pool.classes
+        own = torch.full((len(y), 2), -1)
+        for k in y.unique().tolist():
+            here = y == k
+            own[here] = random_pairs([members.rows(k)], int(here.sum()), seed.child("own", k))
+        reach = torch.full((len(own),), torch.nan, dtype=torch.float64)
+        seeds = SeedDraw(own[:, 0], y, own[:, 1], reach)
+        return SafaRowsDraw(y, seeds, random_pairs(state.head, len(own), seed.child("head")))
 
-    def synthesize(self, pool: Pool, state: Any, draws: list[SafaRowsDraw], f=None) -> Candidates:
+    def make(self, state: SafaState, draws: list[SafaRowsDraw], f=None) -> Made:
         """Make the rows of some blocks."""
-        draw, space = SafaRowsDraw.joined(draws), pool.space
+        draw, pool, space = SafaRowsDraw.joined(draws), state.pool, state.pool.space
         networks, classifier, *_ = self.fitted
         seed_x = pool.x.take(draw.seeds.index)
         head_i, head_j, tail = (
@@ -240,10 +245,16 @@ class Safa:
                 near = pool.x.take(draw.seeds.anchor)
                 step = step * ((seed_x != 0) | (near != 0))
             x = space.rounded(space.project(seed_x + step))
-            proba = classifier(space.standardized(x).flatten(1)).softmax(1)
-        accepted = (x != seed_x).flatten(1).any(1)
+            proba = classifier(space.standardized(x).flatten(1)).softmax(1).cpu()
+        accepted = (x != seed_x).flatten(1).any(1).cpu()
         confidence = proba.gather(1, draw.y_target[:, None])[:, 0]
-        return Candidates(accepted, x[accepted], confidence.where(accepted, torch.nan))
+        return Made(
+            accepted,
+            x[accepted.nonzero()[:, 0].to(x.device)],
+            draw.seeds.index,
+            draw.seeds.y_source,
+            confidence.where(accepted, torch.nan),
+        )
 
 
 def random_pairs(classes: list[Tensor], n: int, seed: Seed) -> Tensor:
@@ -251,8 +262,8 @@ def random_pairs(classes: list[Tensor], n: int, seed: Seed) -> Tensor:
 
     Classes come in proportion to their rows; a class with one row gives it twice.
     """
-    sizes = torch.tensor([len(rows) for rows in classes], device=classes[0].device)
-    u = torch.rand(2, n, generator=seed.torch(), dtype=torch.float64).to(sizes.device)
+    sizes = torch.tensor([len(rows) for rows in classes])
+    u = torch.rand(2, n, generator=seed.torch(), dtype=torch.float64)
     first = (u[0] * sizes.sum()).long()
     of = torch.searchsorted(sizes.cumsum(0), first, right=True)
     start, size = (sizes.cumsum(0) - sizes)[of], sizes[of]

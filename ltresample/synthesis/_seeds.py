@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.rows import ArrayRows, Pool, check_random_access
+from ltresample.rows import ArrayRows, ClassIndex, Pool, check_random_access
 
 __all__ = ["DistributionSeeds", "NearSeeds", "OpenSetSeeds", "RandomSeeds", "SeedDraw", "Seeding"]
 
@@ -29,33 +29,35 @@ class SeedDraw(NamedTuple):
 
 
 class Seeding(Protocol):
-    """A way to choose seeds."""
+    """A way to choose seeds; all that is drawn is on the CPU."""
 
     from_aux: bool
 
-    def prepare(self, pool: Pool, targets: list[int]) -> Any:
-        """Compute once what each draw needs."""
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None) -> Any:
+        """Compute once a run what each draw needs; `wanted` as in `Method.begin`."""
 
     def draw(self, pool: Pool, state: Any, y_target: Tensor, seed: Seed) -> SeedDraw:
-        """Choose a seed for each target."""
+        """Choose a seed for each target, from a training split or from a mini-batch of it."""
 
 
 def _unknown(index: Tensor, y_source: Tensor) -> SeedDraw:
     nowhere = torch.full_like(index, -1)
-    reach = torch.full(index.shape, torch.nan, dtype=torch.float64, device=index.device)
+    reach = torch.full(index.shape, torch.nan, dtype=torch.float64)
     return SeedDraw(index, torch.where(index < 0, -1, y_source), nowhere, reach)
 
 
 def decayed(class_counts: Tensor, y_source: Tensor, y_target: Tensor, count_decay: float) -> Tensor:
-    """Give 1 - count_decay^((N_source - N_target)+), broadcast (M2m, Eq. 4 and 5)."""
+    """Return 1 - count_decay^((N_source - N_target)+), broadcast (M2m, Eq. 4 and 5)."""
     gap = (class_counts[y_source] - class_counts[y_target]).clamp(min=0).double()
-    return 1 - torch.as_tensor(count_decay, dtype=torch.float64, device=gap.device) ** gap
+    return 1 - torch.as_tensor(count_decay, dtype=torch.float64) ** gap
 
 
 def _multinomial(weights: Tensor, generator: torch.Generator) -> Tensor:
     """Draw one column per row in proportion to weights (m, n); -1 where a row has no weight."""
     total = weights.cumsum(1)
-    u = torch.rand(len(weights), generator=generator, dtype=torch.float64).to(weights.device)
+    u = torch.rand(len(weights), generator=generator, dtype=torch.float64)
+    if not weights.shape[1]:
+        return torch.full((len(weights),), -1)
     # u < 1, so the drawn mass lies strictly below the row's total: columns of weight 0 are never hit
     column = torch.searchsorted(total, (u * total[:, -1])[:, None], right=True)[:, 0]
     return torch.where(total[:, -1] > 0, column.clamp(max=weights.shape[1] - 1), -1)
@@ -73,32 +75,54 @@ class DistributionSeeds:
     count_decay : float
         beta, in [0, 1). At 0 all larger classes are alike.
     n_per_class : int or None, default=None
-        Only this many fixed samples of each class may be seeds (ablation "#seeds" of M2m).
+        Only this many samples of each class, drawn once a run, may be seeds (ablation "#seeds" of
+        M2m).
     """
 
     count_decay: float
     n_per_class: int | None = None
     from_aux = False
 
-    def prepare(self, pool: Pool, targets: list[int]) -> list[Tensor]:
-        """List the rows of each class that may be seeds."""
-        members = [(pool.y == k).nonzero()[:, 0] for k in range(len(pool.class_counts))]
-        return members if self.n_per_class is None else [m[: self.n_per_class] for m in members]
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None) -> Tensor | None:
+        """Choose the rows (n,) of each class that may be seeds; None: all."""
+        if self.n_per_class is None:
+            return None
+        allowed = torch.zeros(len(pool.labels), dtype=torch.bool)
+        for k, members in enumerate(pool.classes.split()):
+            generator = seed.child("allowed", k).torch()
+            allowed[
+                members[torch.randperm(len(members), generator=generator)[: self.n_per_class]]
+            ] = True
+        return allowed
 
-    def draw(self, pool: Pool, state: list[Tensor], y_target: Tensor, seed: Seed) -> SeedDraw:
+    def draw(self, pool: Pool, state: Tensor | None, y_target: Tensor, seed: Seed) -> SeedDraw:
         """Choose a seed for each target."""
         generator = seed.torch()
-        sizes = torch.tensor([len(members) for members in state], device=pool.y.device)
-        classes = torch.arange(len(state), device=pool.y.device)
-        weights = decayed(pool.class_counts, classes, y_target[:, None], self.count_decay)  # (m, K)
-        weights = weights * (sizes if pool.in_batch else sizes > 0)
-        source = _multinomial(weights, generator)
-        u = torch.rand(len(source), generator=generator, dtype=torch.float64).to(source.device)
-        drawn = source.clamp(min=0)
-        starts = sizes.cumsum(0) - sizes
-        position = starts[drawn] + (u * sizes[drawn]).long()
-        index = torch.cat(state)[position.clamp(max=int(sizes.sum()) - 1)]
-        return _unknown(torch.where(source < 0, -1, index), source)
+        classes = _allowed(pool, state)
+        present = classes.counts.nonzero()[:, 0]
+        weights = decayed(pool.counts, present, y_target[:, None], self.count_decay)  # (m, present)
+        weights = weights * (classes.counts[present] if pool.in_batch else 1.0)
+        column = _multinomial(weights, generator)
+        u = torch.rand(len(column), generator=generator, dtype=torch.float64)
+        if not len(present):
+            return _unknown(column, column)
+        source = present[column.clamp(min=0)]
+        index = classes.draw(source, u)
+        return _unknown(torch.where(column < 0, -1, index), source)
+
+
+def _allowed(pool: Pool, allowed: Tensor | None) -> ClassIndex:
+    """Return the rows of each class that may be seeds."""
+    if allowed is None:
+        return pool.classes
+    if pool.in_batch and pool.index is None:
+        raise ValueError(
+            "n_seeds_per_class is about rows of the training data, and it is not known which of "
+            "them a mini-batch holds. Got n_seeds_per_class with a net that passes rows alone. Use "
+            "DeferredRebalancingClassifier, or pass n_seeds_per_class=None."
+        )
+    here = allowed[pool.index.cpu()] if pool.in_batch else allowed
+    return pool.classes.among(here)
 
 
 @dataclass(frozen=True)
@@ -107,19 +131,14 @@ class RandomSeeds:
 
     from_aux = False
 
-    def prepare(self, pool: Pool, targets: list[int]) -> dict[int, Tensor]:
-        """List the rows of other classes."""
-        return {k: (pool.y != k).nonzero()[:, 0] for k in targets}
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None) -> None:
+        """Nothing is needed but the class index."""
 
-    def draw(self, pool: Pool, state: dict[int, Tensor], y_target: Tensor, seed: Seed) -> SeedDraw:
+    def draw(self, pool: Pool, state: None, y_target: Tensor, seed: Seed) -> SeedDraw:
         """Choose a seed for each target."""
         u = torch.rand(len(y_target), generator=seed.torch(), dtype=torch.float64)
-        index = torch.full_like(y_target, -1)
-        for k in y_target.unique().tolist():
-            if len(state[k]):
-                here = y_target == k
-                index[here] = state[k][(u.to(here.device)[here] * len(state[k])).long()]
-        return _unknown(index, pool.y[index.clamp(min=0)])
+        index = pool.classes.draw_other(y_target, u)
+        return _unknown(index, pool.labels[index.clamp(min=0)])
 
 
 @dataclass(frozen=True)
@@ -128,14 +147,13 @@ class OpenSetSeeds:
 
     from_aux = True
 
-    def prepare(self, pool: Pool, targets: list[int]) -> None:
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None) -> None:
         """Check that samples can be taken by position."""
         check_random_access(pool.aux_x)
 
     def draw(self, pool: Pool, state: None, y_target: Tensor, seed: Seed) -> SeedDraw:
         """Choose a seed for each target."""
         index = torch.randint(len(pool.aux_x), (len(y_target),), generator=seed.torch())
-        index = index.to(y_target.device)
         return _unknown(index, torch.full_like(index, -1))
 
 
@@ -155,12 +173,12 @@ class _DenseRows:
         self.pool, self.all = pool, None
         n_bytes = len(pool.x) * math.prod(pool.x.row_shape) * pool.space.scale.element_size()
         if n_bytes <= 32 << 20:
-            self.all = self.take(torch.arange(len(pool.x), device=pool.y.device))
+            self.all = self.take(torch.arange(len(pool.x)))
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at `index` (m,) as (m, d)."""
         if self.all is not None:
-            return self.all[index]
+            return self.all[index.to(self.all.device)]
         return self.pool.space.standardized(self.pool.x.take(index)).flatten(1)
 
     def distances_to(self, sources: Tensor) -> Callable[[Tensor], Tensor]:
@@ -220,20 +238,37 @@ class NearSeeds:
     max_sources: int = 10_000
     from_aux = False
 
-    def prepare(self, pool: Pool, targets: list[int]) -> dict[int, _Near]:
-        """Find neighbours in the pool's space."""
+    def begin(
+        self, pool: Pool, seed: Seed, wanted: dict[int, int] | None
+    ) -> dict[int, _Near] | None:
+        """Find neighbours in the pool's space; in training they are those of each mini-batch."""
+        return None if wanted is None else self._find(pool, [k for k, n in wanted.items() if n])
+
+    def _find(self, pool: Pool, targets: list[int]) -> dict[int, _Near]:
         rows = _rows_in_standard_units(pool)
-        return {k: self._near(pool, k, rows) for k in targets}
+        near = {k: self._near(pool, k, rows) for k in targets}
+        if not near:
+            return near
+        # distances stay on their device until all are there: two waits, however many classes
+        nearest = torch.cat([n.nearest.flatten() for n in near.values()]).cpu()
+        reach = torch.cat([n.reach for n in near.values()]).cpu()
+        nearest = nearest.split([n.nearest.numel() for n in near.values()])
+        reach = reach.split([len(n.reach) for n in near.values()])
+        return {
+            k: n._replace(nearest=i.view(n.nearest.shape), reach=r)
+            for (k, n), i, r in zip(near.items(), nearest, reach, strict=True)
+        }
 
     def _near(self, pool: Pool, k: int, rows: _DenseRows | _SparseRows) -> _Near:
-        anchors = (pool.y == k).nonzero()[:, 0]
-        sources = (pool.class_counts[pool.y] > pool.class_counts[k]).nonzero()[:, 0]
+        anchors = pool.classes.rows(k)
+        sources = (pool.counts[pool.labels] > pool.counts[k]).nonzero()[:, 0]
         if len(sources) > self.max_sources:
             spread = torch.linspace(0, len(sources) - 1, self.max_sources, dtype=torch.float64)
-            sources = sources[spread.round().long().to(sources.device)]
+            sources = sources[spread.round().long()]
         if not len(sources) or not len(anchors):
-            nothing = anchors.new_zeros(len(anchors), 0)
-            return _Near(anchors, sources, nothing, torch.full((len(sources),), torch.nan))
+            like = pool.space.scale
+            nothing = torch.zeros(len(anchors), 0, dtype=torch.int64, device=like.device)
+            return _Near(anchors, sources, nothing, like.new_full((len(sources),), torch.nan))
         distances, scale = rows.distances_to(sources), pool.space.scale
         nearest = []
         reach = torch.full((len(sources),), torch.inf, dtype=scale.dtype, device=scale.device)
@@ -245,19 +280,22 @@ class NearSeeds:
             reach = torch.minimum(reach, distance.min(0).values)
         return _Near(anchors, sources, torch.cat(nearest), reach)
 
-    def draw(self, pool: Pool, state: dict[int, _Near], y_target: Tensor, seed: Seed) -> SeedDraw:
+    def draw(
+        self, pool: Pool, state: dict[int, _Near] | None, y_target: Tensor, seed: Seed
+    ) -> SeedDraw:
         """Choose a seed for each target."""
         u = torch.rand(2, len(y_target), generator=seed.torch(), dtype=torch.float64)
-        u = u.to(y_target.device)
         drawn = _unknown(torch.full_like(y_target, -1), y_target)
-        for k in y_target.unique().tolist():
-            near, here = state[k], y_target == k
+        targets = y_target.unique().tolist()
+        known = self._find(pool, targets) if state is None else state
+        for k in targets:
+            near, here = known[k], y_target == k
             if not near.nearest.numel():
                 continue
             a = (u[0, here] * len(near.anchors)).long()
             s = near.nearest[a, (u[1, here] * near.nearest.shape[1]).long()]
             drawn.index[here] = near.sources[s]
-            drawn.y_source[here] = pool.y[near.sources[s]]
+            drawn.y_source[here] = pool.labels[near.sources[s]]
             drawn.anchor[here] = near.anchors[a]
             drawn.reach[here] = near.reach[s].to(drawn.reach)
         return drawn

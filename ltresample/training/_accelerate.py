@@ -12,7 +12,7 @@ from torch import Tensor, distributed, nn
 
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
-from ltresample.synthesis import Candidates
+from ltresample.synthesis import Made
 from ltresample.training._classifier import DeferredRebalancingClassifier
 from ltresample.training._device import place_of
 
@@ -212,18 +212,23 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         parts[self.accelerator.process_index] = part
         return torch.cat(parts)
 
-    def _made_in_parts(self, m: int, make: Callable[[Tensor], Candidates]) -> Candidates:
+    def _made_in_parts(self, m: int, make: Callable[[Tensor], Made]) -> Made:
         """Make every n-th of m synthetic rows in this process, and take the others from all."""
-        n, rank = self._n_processes, self.accelerator.process_index
-        rows = torch.arange(m, device=place_of(self))
+        n, rank, place = self._n_processes, self.accelerator.process_index, place_of(self)
+        rows = torch.arange(m)
         made, sizes = make(rows[rank::n]), [len(rows[i::n]) for i in range(n)]
         x = made.x.new_zeros((sizes[rank], *made.x.shape[1:]))
-        x[made.accepted] = made.x
-        parts = [_from_all(part, sizes) for part in (made.accepted.byte(), x, made.confidence)]
-        accepted, x, confidence = (part[0].new_empty((m, *part[0].shape[1:])) for part in parts)
-        for i, (own_accepted, own_x, own_confidence) in enumerate(zip(*parts, strict=True)):
-            accepted[i::n], x[i::n], confidence[i::n] = own_accepted, own_x, own_confidence
-        return Candidates(accepted.bool(), x[accepted.bool()], confidence)
+        x[made.accepted.to(x.device)] = made.x
+        own = made._asdict() | {"accepted": made.accepted.byte(), "x": x}
+        whole = {}
+        for name, part in own.items():
+            if part is None:
+                continue
+            whole[name] = part.new_empty((m, *part.shape[1:]))
+            for i, other in enumerate(_from_all(part.to(place), sizes)):
+                whole[name][i::n] = other.to(part.device)
+        accepted = whole["accepted"].bool()
+        return Made(**whole | {"accepted": accepted, "x": whole["x"][accepted.to(x.device)]})
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the loss of the whole batch; its gradient is this process's part, not a mean."""

@@ -30,7 +30,7 @@ class AugmentedRows:
     def __init__(self, rows: Rows | RowStream, augment: Callable[[Tensor, Any], Tensor]):
         self.rows = rows
         self.augment = augment
-        self.is_stream = getattr(rows, "is_stream", False)
+        self.is_stream = rows.is_stream
         self.begin_step(Seed(0))
 
     def begin_step(self, seed: Seed) -> None:

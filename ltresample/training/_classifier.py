@@ -221,7 +221,7 @@ class DeferredRebalancingClassifier(TrainingNet):
     _parameter_constraints: ClassVar[dict] = {
         "module": [None, callable],
         "criterion": [callable],
-        "resampler": [None, HasMethods(["online"])],
+        "resampler": [None, HasMethods(["bind"])],
         "start": _EPOCH,
         "rebalance": [None, StrOptions({"resample", "reweight"})],
         "rebalance_start": _EPOCH,

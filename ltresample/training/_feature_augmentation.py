@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,11 +18,15 @@ from ltresample.exceptions import LongTailWarning
 from ltresample.losses import LongTailLoss
 from ltresample.rows import Pool
 from ltresample.synthesis import (
-    Batch,
+    Bound,
     LossTerm,
-    OnlineSynthesis,
+    Made,
+    Method,
+    RealBatch,
+    SafaDraw,
     SafaNetworks,
     SafaSettings,
+    Slots,
     augment_tail,
     draw_same_class_pairs,
     head_classes,
@@ -91,8 +95,8 @@ class SAFA(BaseEstimator):
         Augmented features for each pair of head samples in the batch, above 0.
     width : int or None, default=None
         Hidden channels of E, D and G. None: as many as the layer has.
-    contrast_width : int or None, default=None
-        Hidden channels of Q. None: `width`.
+    contrast_width : int or None, default=256
+        Hidden channels of Q, as of the contrastive module that [1]_ builds on. None: `width`.
     max_grad_norm : float or None, default=10.0
         Gradients of E, D, G and Q, taken together, are shortened to this norm: their first ones are
         long with lambda_1 = 100, and can blow the networks up. None: as they are.
@@ -174,7 +178,7 @@ class SAFA(BaseEstimator):
         gradient="networks",
         augmented_per_pair=1.0,
         width=None,
-        contrast_width=None,
+        contrast_width=256,
         max_grad_norm=10.0,
     ):
         self.layer = layer
@@ -193,7 +197,7 @@ class SAFA(BaseEstimator):
         self.contrast_width = contrast_width
         self.max_grad_norm = max_grad_norm
 
-    def online(
+    def bind(
         self,
         pool: Pool,
         *,
@@ -201,8 +205,8 @@ class SAFA(BaseEstimator):
         f: nn.Module,
         seed: Seed,
         raw: Callable[[], Any] | None = None,
-    ) -> OnlineSAFA:
-        """Begin a training run; `DeferredRebalancingClassifier` calls it.
+    ) -> Bound:
+        """Bind to a training run; `DeferredRebalancingClassifier` calls it.
 
         Parameters
         ----------
@@ -219,8 +223,8 @@ class SAFA(BaseEstimator):
 
         Returns
         -------
-        OnlineSAFA
-            At work until its `leave` is called.
+        Bound
+            The method, at work inside the network until it ends.
 
         Raises
         ------
@@ -251,7 +255,7 @@ class SAFA(BaseEstimator):
             end_to_end=self.gradient == "end_to_end",
             augmented_per_pair=self.augmented_per_pair,
         )
-        return OnlineSAFA(
+        method = FeatureAugmentation(
             networks.to(output),
             is_head,
             settings,
@@ -259,12 +263,41 @@ class SAFA(BaseEstimator):
             layer=layer,
             max_grad_norm=self.max_grad_norm,
         )
+        return Bound(method, pool, g_=method.networks)
 
 
-class OnlineSAFA(OnlineSynthesis):
-    """SAFA at work: draws in `rewrite`, augments when the layer is next passed in training."""
+class AugmentState(NamedTuple):
+    """What SAFA keeps in training."""
 
-    balanced = False  # batches come at natural frequencies
+    pool: Pool
+    own_losses: _OwnLosses
+    step: _Pending  # what the next pass through the layer is to do
+    counted: _Counted
+    hook: Any
+    companion: list[CompanionOptimizer]  # one, once a net has joined
+
+
+class FeatureAugmentation(Method):
+    """SAFA inside a network: draws pairs of a mini-batch, and augments when the layer is passed.
+
+    Parameters
+    ----------
+    networks : SafaNetworks
+        E, D, G and Q.
+    is_head : Tensor of shape (K,), bool
+        Head classes.
+    settings : SafaSettings
+        Weights and readings.
+    f : nn.Module
+        The network in training.
+    layer : nn.Module
+        The layer whose output is augmented.
+    max_grad_norm : float or None, default=None
+        Bound on the norm of the gradient of the networks.
+    """
+
+    place: ClassVar[str] = "inside"
+    balanced: ClassVar[bool] = False  # batches come at natural frequencies
 
     def __init__(
         self,
@@ -276,70 +309,108 @@ class OnlineSAFA(OnlineSynthesis):
         layer: nn.Module,
         max_grad_norm: float | None = None,
     ):
-        self.g_ = networks
-        self.is_head = is_head
+        self.networks = networks
+        self.is_head = is_head.cpu()
         self.settings = settings
         self.f = f
+        self.layer = layer
         self.max_grad_norm = max_grad_norm
-        self.n_batches = self.n_without = 0
-        self._own_losses = _OwnLosses()
-        self._step = None
-        self._hook = layer.register_forward_hook(self._augment)
-        self._companion: CompanionOptimizer | None = None
 
-    def join(self, net: Any) -> None:
+    def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> AugmentState:
+        """Put a hook on the layer."""
+        own, pending = _OwnLosses(), _Pending()
+
+        @torch.compiler.disable
+        def augment(layer: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+            if pending.draw is None or not self.f.training:
+                return None
+            draw, y, pending.draw = pending.draw, pending.y, None  # one pass for each step
+            made = augment_tail(self.networks, output, y, draw, self.settings)
+            own.loss = made.loss
+            return torch.cat([output, made.x])
+
+        hook = self.layer.register_forward_hook(augment)
+        return AugmentState(pool, own, pending, _Counted(), hook, [])
+
+    def join(self, state: AugmentState, net: Any) -> None:
         """Train E, D, G and Q whenever the net's optimizer takes a step."""
-        self._companion = CompanionOptimizer(net, self.g_, max_grad_norm=self.max_grad_norm)
+        state.companion[:] = [
+            CompanionOptimizer(net, self.networks, max_grad_norm=self.max_grad_norm)
+        ]
 
-    def leave(self) -> None:
+    def end(self, state: AugmentState) -> None:
         """Take all out of the network and its optimizer."""
-        self._hook.remove()
-        self._step = None
-        self._own_losses.loss = None
-        if self._companion is not None:
-            self._companion.leave()
-        if self.n_batches and self.n_without == self.n_batches:
-            self._warn()
+        state.hook.remove()
+        state.step.draw = None
+        for companion in state.companion:
+            companion.leave()
+        _told(state.pool.y[:0], state.own_losses)
+        if state.counted.n_batches and state.counted.n_without == state.counted.n_batches:
+            state.counted.warn()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, state: AugmentState) -> dict[str, Any]:
         """Return what an interrupted run needs to go on."""
-        return {"networks": self.g_.state_dict(), "optimizer": self._companion.state_dict()}
+        (companion,) = state.companion
+        return {"networks": self.networks.state_dict(), "optimizer": companion.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: AugmentState, saved: dict[str, Any]) -> None:
         """Take up an interrupted run."""
-        self.g_.load_state_dict(state["networks"])
-        self._companion.load_state_dict(state["optimizer"])
+        (companion,) = state.companion
+        self.networks.load_state_dict(saved["networks"])
+        companion.load_state_dict(saved["optimizer"])
 
-    def rewrite(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Draw pairs, and say which labels the longer batch will have."""
+    def request(self, state: AugmentState, batch: RealBatch, seed: Seed) -> Slots:
+        """Ask for augmented features, as many as the pairs of the mini-batch allow."""
+        labels = _told(batch.y, state.own_losses)
         per_pair = self.settings.augmented_per_pair
-        draw = draw_same_class_pairs(y, self.is_head, seed, augmented_per_pair=per_pair)
-        draw = draw.to(y.device)
-        p = len(draw.head)
-        self._step = (draw, y) if p else None
-        self._count(p)
-        terms = [LossTerm(slice(None), torch.cat([y, y[draw.tail[:, 0]]]))]
-        if p:
-            terms.append(LossTerm(slice(0, 0), y[:0], criterion=self._own_losses))
-        return Batch(x, terms, p, p)
+        draw = draw_same_class_pairs(labels, self.is_head, seed, augmented_per_pair=per_pair)
+        p, n = len(draw.head), len(labels)
+        state.counted.add(p)
+        state.step.draw = draw.to(batch.y.device) if p else None
+        state.step.y, state.step.labels = batch.y, labels
+        return Slots(torch.arange(n, n + p), labels[draw.tail[:, 0]])
 
-    @torch.compiler.disable
-    def _augment(self, layer: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-        if self._step is None or not self.f.training:
-            return None
-        draw, y = self._step
-        made = augment_tail(self.g_, output, y, draw, self.settings)
-        _check_finite(made.loss)
-        self._own_losses.loss = made.loss
-        return torch.cat([output, made.x])
+    def draw(self, state: AugmentState, slots: Slots, seed: Seed, shared: Seed) -> SafaDraw:
+        """Return the pairs that `request` has drawn."""
+        return state.step.draw
 
-    def _count(self, p: int) -> None:
+    def make(self, state: AugmentState, draws: list[SafaDraw], f: Any = None) -> Made:
+        """Leave the features to the layer; say which rows they will be made from."""
+        (draw,) = draws
+        tail = draw.tail[:, 0].cpu()
+        x = state.pool.x.x
+        accepted = torch.ones(len(tail), dtype=torch.bool)
+        return Made(accepted, x[:0], tail, state.step.labels[tail])
+
+    def terms(
+        self, state: AugmentState, slots: Slots, made: Made, batch: RealBatch
+    ) -> list[LossTerm]:
+        """Return the loss of real and augmented rows alike, and that of the networks (Eq. 1)."""
+        longer = torch.cat([batch.y, slots.y.to(batch.y.device)])
+        none = LossTerm(slice(0, 0), batch.y[:0], criterion=state.own_losses)
+        return [LossTerm(slice(None), longer), none]
+
+
+class _Pending:
+    """What the next pass through the layer is to do."""
+
+    draw: SafaDraw | None = None
+    y: Tensor | None = None  # (B,)
+    labels: Tensor | None = None  # (B,) the same on the CPU
+
+
+class _Counted:
+    """Counts mini-batches with and without pairs, and says where there are too few."""
+
+    n_batches = n_without = 0
+
+    def add(self, p: int) -> None:
         self.n_batches += 1
         self.n_without += not p
         if self.n_batches == 20 and self.n_without > 10:
-            self._warn()
+            self.warn()
 
-    def _warn(self) -> None:
+    def warn(self) -> None:
         warnings.warn(
             "SAFA needs two samples of one head class and a sample of a tail class in a batch. Got "
             f"{self.n_without} of {self.n_batches} batches without; nothing was augmented there. "
@@ -359,12 +430,18 @@ class _OwnLosses(LongTailLoss):
         return self.loss
 
 
-def _check_finite(loss: Tensor) -> None:
-    if not torch.isfinite(loss):
+def _told(y: Tensor, own: _OwnLosses) -> Tensor:
+    """Return labels on the CPU, and look at the losses of the last step with the same wait."""
+    loss, own.loss = own.loss, None
+    if loss is None:
+        return y.cpu()
+    told = torch.cat([y, torch.isfinite(loss.detach()).view(1).to(y)]).cpu()
+    if not told[-1]:
         raise ValueError(
             f"The losses of SAFA's networks are no longer finite. Got {loss.item()}. Lower lr, "
             "reconstruction_weight or max_grad_norm, or start where lr_decay has lowered the rate."
         )
+    return told[:-1]
 
 
 def _two_rows(pool: Pool) -> Tensor:

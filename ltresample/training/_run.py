@@ -200,7 +200,7 @@ def _batch_sizes(net: Any, n_rows: int) -> dict[str, int | None]:
 def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
     return StepSynthesis(
         net.resampler,
-        pool,
+        pool._replace(augment=net.augment),
         classes=net.classes_,
         module=net.module_,
         seed=net.seed_.child("resampler"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,30 +12,25 @@ from torch import Tensor, nn
 
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
+from ltresample.guides import classifier_of
 from ltresample.models import FoldedModule
 from ltresample.rows import Pool
-from ltresample.synthesis import Batch, Candidates, OnlineSynthesis
+from ltresample.synthesis import Bound, Moment, Step
 from ltresample.training._aux_rows import AugmentedRows
 from ltresample.training._data import RowDataset
 
 __all__ = ["Resampler", "StepSynthesis"]
 
-# (m, make the rows at some of m positions) -> all m of them
-Divide = Callable[[int, Callable[[Tensor], Candidates]], Candidates]
-
 
 class Resampler(Protocol):
     """What ``resampler=`` has to offer; the samplers of `ltresample.over_sampling` do.
 
-    A resampler with ``inside_f = True`` works inside the network (SAFA): it is given the network
-    itself.
-
     The loss of a step is the sum over the batch's terms of ``coef * criterion(logits[rows], y)``.
-    A method may replace rows (M2m), mix whole batches (two terms with complementary coefficients)
-    or append rows with a term of their own.
+    A method may replace rows (M2m), mix whole batches (two terms with complementary coefficients),
+    append rows with a term of their own, or work inside the network (`SAFA`).
     """
 
-    def online(
+    def bind(
         self,
         pool: Pool,
         *,
@@ -42,8 +38,8 @@ class Resampler(Protocol):
         f: nn.Module,
         seed: Seed,
         raw: Callable[[], Any] | None = None,
-    ) -> OnlineSynthesis:
-        """Begin a training run.
+    ) -> Bound:
+        """Bind a method to a training run.
 
         Parameters
         ----------
@@ -52,8 +48,7 @@ class Resampler(Protocol):
         classes : ndarray of shape (K,)
             Labels, sorted.
         f : nn.Module
-            The network in training, in evaluation mode or to be put there; always up to date when
-            `OnlineSynthesis.rewrite` is called.
+            The network in training.
         seed : Seed
             Root of what is random in the preparation, such as fitting g.
         raw : callable or None
@@ -61,7 +56,7 @@ class Resampler(Protocol):
         """
 
 
-class StepSynthesis:
+class StepSynthesis(Step):
     """A resampler with the network in training: rewrites batches.
 
     Where the network has batch normalisations that can be folded into the layers before them, f is
@@ -101,44 +96,20 @@ class StepSynthesis:
         # a resampler that works inside the network has to have the network itself
         folded = None if getattr(resampler, "inside_f", False) else FoldedModule(module)
         self.folded = folded if folded is not None and folded.folded else None
-        self.online = resampler.online(
-            pool, classes=classes, f=self.folded or module, seed=seed, raw=raw
+        f = self.folded or module
+        bound = resampler.bind(pool, classes=classes, f=f, seed=seed, raw=raw)
+        super().__init__(
+            bound.method,
+            bound.pool,
+            seed,
+            f=classifier_of(f),
+            synthetic_share=bound.synthetic_share,
         )
-        self.aux = pool.aux_x if isinstance(pool.aux_x, AugmentedRows) else None
-        self.device = pool.y.device
-        self.autocast = torch.autocast(
-            pool.y.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
-        )
-
-    @property
-    def balanced(self) -> bool:
-        """Whether batches are to be drawn with classes alike."""
-        return self.online.balanced
-
-    @property
-    def g_(self) -> Any:
-        """The fitted guide, or None."""
-        return self.online.g_
-
-    def divide(self, make: Divide) -> None:
-        """Let several processes share the rows of a step: ``make(m, part) -> Candidates``."""
-        self.online.divide = make
-
-    def join(self, net: Any) -> None:
-        """Begin, with the net that trains the network."""
-        self.online.join(net)
-
-    def leave(self) -> None:
-        """End: leave nothing in the network."""
-        self.online.leave()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what an interrupted run needs to go on."""
-        return self.online.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up an interrupted run."""
-        self.online.load_state_dict(state)
+        self.g_ = bound.g_
+        self.settings_ = bound.settings
+        aux = bound.pool.aux_x
+        self._aux = aux if isinstance(aux, AugmentedRows) else None
+        self._precision = precision
 
     def begin_epoch(self, epoch: int, max_epochs: int, valid: Any = None) -> None:
         """Say where training is, and show the held-out rows.
@@ -156,17 +127,19 @@ class StepSynthesis:
             self.folded.refresh()
         held_out = None
         if isinstance(valid, RowDataset):
-            held_out = valid.rows.on(self.device), valid.target
-        self.online.begin_epoch(epoch, max_epochs=max_epochs, held_out=held_out)
+            held_out = valid.rows.on(self.pool.y.device), valid.target
+        super().begin_epoch(Moment(epoch, max_epochs, held_out))
 
-    def __call__(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
-        """Return the batch to train on."""
+    def entered(self, x: Tensor, seed: Seed) -> Tensor:
+        """Return the rows of a step in the layout in which convolutions are fast."""
         layout = torch.channels_last if x.dim() == 4 else torch.preserve_format
-        x = x.to(memory_format=layout)  # convolutions are faster so
         if self.folded is not None:
             self.folded.refresh().to(memory_format=layout)
-        if self.aux is not None:
-            self.aux.begin_step(seed)
-        with self.autocast:
-            batch = self.online.rewrite(x, y, seed=seed, index=index)
-        return batch._replace(x=batch.x.detach())
+        if self._aux is not None:
+            self._aux.begin_step(seed)
+        return x.to(memory_format=layout)
+
+    def context(self) -> AbstractContextManager:
+        """Return the precision of synthesis."""
+        half = self._precision == "bfloat16"
+        return torch.autocast(self.pool.y.device.type, dtype=torch.bfloat16, enabled=half)

@@ -1,38 +1,29 @@
 """The counts of pairs are those of the batches that were trained on."""
 
 import numpy as np
-import pytest
 import torch
 
 from benchmarks.otmix_pairs import CountingSampler
-from ltresample.over_sampling import OTMixSampler
-from ltresample.synthesis import Batch, LossTerm
+from ltresample._random import Seed
+from ltresample.guides import classifier_of
+from ltresample.models import MLP
+from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import Moment, Step
 
 
-class AllMixed:
-    """A method that mixes foregrounds of the next class into every row."""
-
-    def begin_epoch(self, epoch, *, max_epochs):
-        self.epoch = epoch
-
-    def rewrite(self, x, y, *, seed=None, index=None):
-        if self.epoch == 1:
-            return Batch(x, [LossTerm(slice(None), y)], 0, 0)
-        both = [LossTerm(slice(None), label, 0.5) for label in (y, (y + 1) % 3)]
-        return Batch(x, both, len(y), len(y))
-
-
-@pytest.fixture
-def sampler(monkeypatch):
-    monkeypatch.setattr(OTMixSampler, "online", lambda self, pool, **context: AllMixed())
-    return CountingSampler(preset="cmo")
-
-
-def test_pairs_are_counted_by_epoch_foreground_and_background(sampler):
-    online = sampler.online(type("Pool", (), {"class_counts": torch.ones(3)}))
-    y = torch.tensor([0, 0, 1, 2])
+def test_pairs_are_counted_by_epoch_foreground_and_background():
+    y = torch.tensor([0, 0, 1, 2] * 5)
+    pool = Pool(ArrayRows(torch.rand(20, 3)), y, torch.tensor([10, 5, 5]), Space.pixels())
+    sampler, f = CountingSampler(preset="cmo", mix_prob=1.0, start=0, stop=-1), MLP(3, 3)
+    bound = sampler.bind(pool, classes=np.arange(3), f=f, seed=Seed(0))
+    step, want = Step(bound.method, pool, Seed(0), f=classifier_of(f)), np.zeros((3, 3, 3), int)
     for epoch in range(3):
-        online.begin_epoch(epoch, max_epochs=3)
-        online.rewrite(torch.zeros(4, 1), y)
-    want = [[0, 0, 1], [2, 0, 0], [0, 1, 0]]  # rows: foregrounds
-    np.testing.assert_array_equal(sampler.pairs_, [want, np.zeros((3, 3)), want])
+        step.begin_epoch(Moment(epoch, 3))
+        for i in range(2):
+            at = torch.arange(4) + 4 * i
+            batch = step(pool.x.take(at), y[at], seed=Seed(i), index=at)
+            if len(batch.terms) == 2:
+                back, front = (term.y.numpy() for term in batch.terms)
+                np.add.at(want[epoch], (front, back), 1)
+    np.testing.assert_array_equal(sampler.pairs_, want)
+    assert [counts.sum() for counts in want] == [8, 8, 0]

@@ -1,48 +1,54 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from benchmarks.random_labels import RandomLabelM2mSampler
 from ltresample._random import Seed
-from ltresample.over_sampling import M2mSampler
-from ltresample.synthesis import Batch, LossTerm
+from ltresample.models import MLP
+from ltresample.rows import ArrayRows, pool_of
+from ltresample.training._synthesis import StepSynthesis
 
-N_CLASSES = 5
-
-
-class EverySecond:
-    """A method that changes every second row."""
-
-    balanced = True
-
-    def rewrite(self, x, y, *, seed, index=None):
-        x = x.clone()
-        x[::2] += 1
-        return Batch(x, [LossTerm(slice(None), y)], len(y), len(y) // 2)
+COUNTS = np.array([400, 100, 60, 20, 10])
+PLAIN = {  # every requested slot gets the noisy seed
+    "preset": "paper",
+    "n_steps": 0,
+    "min_confidence": 0.0,
+    "count_test": False,
+    "count_decay": 0.0,
+}
 
 
-@pytest.fixture
-def online(monkeypatch):
-    monkeypatch.setattr(M2mSampler, "online", lambda self, pool, **context: EverySecond())
-    pool = type("Pool", (), {"class_counts": torch.ones(N_CLASSES)})
-    return RandomLabelM2mSampler(preset="paper").online(pool)
+@pytest.fixture(scope="module")
+def step():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(5), COUNTS)
+    X = (rng.normal(size=(len(y), 4)) + 2 * np.eye(5, 4)[y]).astype(np.float32)
+    pool = pool_of(ArrayRows(X), torch.from_numpy(y), COUNTS)
+    sampler = RandomLabelM2mSampler(g=LogisticRegression().fit(X, y), **PLAIN)
+    f = MLP(4, 5, hidden=(6,), generator=Seed(0).torch())
+    return StepSynthesis(sampler, pool, classes=np.arange(5), module=f, seed=Seed(0))
 
 
-def test_synthetic_rows_and_only_they_get_another_class(online):
-    x, y = torch.zeros(20_000, 3), torch.arange(20_000) % N_CLASSES
-    batch = online.rewrite(x, y, seed=Seed(0))
-    labels = batch.terms[0].y
-    assert torch.equal(labels[1::2], y[1::2])
-    assert (labels[::2] != y[::2]).all()
-    shift = (labels[::2] - y[::2]) % N_CLASSES
-    share = torch.bincount(shift, minlength=N_CLASSES)[1:] / len(shift)
-    torch.testing.assert_close(share, torch.full((4,), 0.25), atol=0.02, rtol=0)
-    assert torch.equal(online.rewrite(x, y, seed=Seed(0)).terms[0].y, labels)
-    assert not torch.equal(online.rewrite(x, y, seed=Seed(1)).terms[0].y, labels)
+def test_synthetic_rows_and_only_they_get_another_class(step):
+    at = torch.from_numpy(np.random.default_rng(1).permutation(COUNTS.sum())[:200])
+    x, y = step.pool.x.take(at), step.pool.y[at]
+    share = torch.zeros(5)
+    for i in range(40):
+        batch = step(x, y, seed=Seed(i))
+        labels, changed = batch.terms[0].y, (batch.x != x).any(1)
+        assert torch.equal(labels[~changed], y[~changed])
+        assert (labels[changed] != y[changed]).all()
+        tail = changed & (y == 4)
+        share += torch.bincount(labels[tail], minlength=5)
+    assert share[4] == 0
+    # seeds of class 4 are mostly of the largest class, which is left out with them
+    assert (share[1:4] > share[0]).all()
+    first, same, other = (step(x, y, seed=Seed(i)).terms[0].y for i in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
 
 
-def test_the_rest_is_the_methods_own(online):
-    assert online.balanced
-    x = torch.zeros(4, 3)
-    batch = online.rewrite(x, torch.arange(4), seed=Seed(0))
-    assert torch.equal(batch.x[::2], x[::2] + 1)
-    assert (batch.n_requested, batch.n_accepted) == (4, 2)
+def test_the_rest_is_the_methods_own(step):
+    assert step.balanced
+    assert step.g_ is not None

@@ -132,7 +132,7 @@ def test_it_is_repeatable(data, model):
 
 
 def test_the_guide_is_fitted_once_a_split(data, monkeypatch):
-    import ltresample.over_sampling._base as base
+    import ltresample.over_sampling._guiding as base
 
     fits, fit_guide = [], base.fit_guide
     monkeypatch.setattr(base, "fit_guide", lambda *a, **k: fits.append(1) or fit_guide(*a, **k))

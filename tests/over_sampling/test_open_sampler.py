@@ -21,6 +21,7 @@ from ltresample._random import Seed
 from ltresample.models import CosineHead
 from ltresample.over_sampling import ResampledClassifier, to_weighted_pairs
 from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.training._synthesis import StepSynthesis
 
 COUNTS = np.array([70, 20, 10])
 
@@ -301,14 +302,14 @@ def begun(data, *, f=None, pool=None, **params):
     f = nn.Linear(6, 3) if f is None else f
     pool = pool_of(data) if pool is None else pool
     sampler = OpenSampler(**params)
-    return sampler.online(pool, classes=np.arange(3), f=f, seed=Seed(0))
+    return StepSynthesis(sampler, pool, classes=np.arange(3), module=f, seed=Seed(0))
 
 
 def test_a_step_appends_rows_with_their_own_loss(data, aux):
     online = begun(data, X_aux=aux, aux_batch_size=7, eta=0.5)
     assert online.balanced is False
     x, y = torch.from_numpy(data[0][:4]).float(), torch.from_numpy(data[1][:4])
-    batch = online.rewrite(x, y, seed=Seed(1), index=torch.arange(4))
+    batch = online(x, y, seed=Seed(1), index=torch.arange(4))
     assert torch.equal(batch.x[:4], x)
     known = {tuple(row) for row in aux.astype(np.float32).tolist()}
     assert {tuple(row) for row in batch.x[4:].tolist()} <= known
@@ -322,7 +323,7 @@ def test_a_step_appends_rows_with_their_own_loss(data, aux):
 def test_a_small_last_batch_gets_as_many_open_set_rows_as_the_others(data, aux):
     online = begun(data, X_aux=aux)
     x, y = torch.from_numpy(data[0]).float(), torch.from_numpy(data[1])
-    sizes = [len(online.rewrite(x[:n], y[:n], seed=Seed(n)).x) - n for n in (32, 32, 3)]
+    sizes = [len(online(x[:n], y[:n], seed=Seed(n)).x) - n for n in (32, 32, 3)]
     assert sizes == [32, 32, 32]
 
 
@@ -347,7 +348,7 @@ def test_fixed_labels_stay_with_their_sample(data, aux):
     x, y = torch.from_numpy(data[0][:4]).float(), torch.from_numpy(data[1][:4])
     label = {}
     for step in range(3):
-        batch = online.rewrite(x, y, seed=Seed(step))
+        batch = online(x, y, seed=Seed(step))
         for row, k in zip(batch.x[4:, 0].tolist(), batch.terms[1].y.tolist(), strict=True):
             assert label.setdefault(row, k) == k
     assert len(label) == 5

@@ -15,6 +15,7 @@ from ltresample.guides import differentiable
 from ltresample.models import MLP
 from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.synthesis import ConfusingClass
+from ltresample.training._synthesis import StepSynthesis
 
 STEPS = {"step_size": 0.3, "n_steps": 20, "min_confidence": 0.5, "class_test": False}
 
@@ -106,12 +107,14 @@ def test_the_confusing_class_takes_the_place_of_the_seeds_class(digits, aux, g, 
 
 
 def test_out_of_fold_where_g_is_fitted_inside(digits, aux, g, monkeypatch):
-    from ltresample.over_sampling import _distribution_matching as module
+    from ltresample.over_sampling import _guiding as module
 
     calls = []
     original = module.fit_fold_guides
     monkeypatch.setattr(
-        module, "fit_fold_guides", lambda *args: calls.append(args) or original(*args)
+        module,
+        "fit_fold_guides",
+        lambda *args, **options: calls.append(args) or original(*args, **options),
     )
     made_with(digits, aux, f=network()).fit_resample(*digits)
     assert len(calls) == 1
@@ -124,10 +127,10 @@ def test_in_training_slots_are_filled_from_open_set_samples(digits, aux, g):
     X, y = digits
     sampler = DistributionMatchingOversampler(X_aux=aux, g=g, **STEPS)
     f = MLP(64, 4)
-    online = sampler.online(pool_of(digits), classes=np.arange(4), f=f, seed=Seed(0))
+    online = StepSynthesis(sampler, pool_of(digits), classes=np.arange(4), module=f, seed=Seed(0))
     rows = np.concatenate([np.flatnonzero(y == k)[:12] for k in range(4)])
     x, labels = torch.from_numpy(X[rows]), torch.from_numpy(y[rows])
-    batch = online.rewrite(x, labels, seed=Seed(1))
+    batch = online(x, labels, seed=Seed(1))
     assert batch.n_accepted > 5
     changed = (batch.x != x).any(1)
     assert int(changed.sum()) == batch.n_accepted
@@ -142,9 +145,10 @@ def test_what_is_refused(digits, aux, g):
     with pytest.raises(ValueError, match="read in random order. Got a loader"):
         made_with(digits, DataLoader(torch.from_numpy(aux)), g=g).fit_resample(*digits)
     sampler = DistributionMatchingOversampler(X_aux=DataLoader(torch.from_numpy(aux)), g=g)
-    online = sampler.online(pool_of(digits), classes=np.arange(4), f=network(), seed=Seed(0))
     with pytest.raises(ValueError, match="read in random order"):
-        online.rewrite(*(torch.from_numpy(part) for part in digits), seed=Seed(0))
+        StepSynthesis(
+            sampler, pool_of(digits), classes=np.arange(4), module=network(), seed=Seed(0)
+        )
     with pytest.raises(ValueError, match="with X_aux none is. Got n_seeds_per_class=3"):
         made_with(digits, aux, n_seeds_per_class=3, g=g).fit_resample(*digits)
     with pytest.raises(ValueError, match=r"in the range of X, \[0, 1\]"):

@@ -251,16 +251,16 @@ def test_the_class_affinity_is_out_of_fold_or_the_users(data):
 
 
 def test_nothing_is_fitted_that_is_not_needed(data, monkeypatch):
-    from ltresample.over_sampling import _base, _otmix
+    from ltresample.over_sampling import _guiding
 
     def refuse(*args, **kwargs):
         raise AssertionError("fitted")
 
-    monkeypatch.setattr(_otmix, "fit_fold_guides", refuse)
+    monkeypatch.setattr(_guiding, "fit_fold_guides", refuse)
     X, y = data
     sampler, *_ = fitted(X, y, class_affinity=np.eye(3))
     assert sampler.g_ is not None, "features need it"
-    monkeypatch.setattr(_base, "fit_guide", refuse)
+    monkeypatch.setattr(_guiding, "fit_guide", refuse)
     sampler, *_ = fitted(X, y, **QUICK)
     assert sampler.g_ is None
     assert sampler.class_affinity_ is None

@@ -16,11 +16,12 @@ from ltresample.synthesis import (
     DistributionSeeds,
     M2m,
     OpenSetSeeds,
+    Slots,
     SourceAndConfusingClass,
+    Step,
     Steps,
     fill,
     most_confusing,
-    rewrite_batch,
 )
 
 SEED = Seed(11)
@@ -82,21 +83,26 @@ def literal(draw, pool, g, f, *, eta, n_steps, lam1, lam2, reg, tau):
 
 
 def method(g, **options):
-    defaults = {
+    translation = {
         "seeding": DistributionSeeds(0.9),
         "steps": STEPS,
         "min_confidence": 0.35,
+        "source_penalty": 0.5,
+        "count_decay": None,
+    }
+    defaults = {
         "embedding": IdentityEmbedding(),
         "distance": SinkhornTransport(reg=0.1, max_iter=5000, tol=1e-13),
         "n_real": 6,
         "matching_weight": 0.8,
     }
-    return DistributionMatching(g=g, **{**defaults, **options})
+    own = {name: options.pop(name, value) for name, value in translation.items()}
+    return DistributionMatching(M2m(g=g, **own), **{**defaults, **options})
 
 
 def drawn(dm, pool, k, m=24, seed=SEED):
-    state = dm.prepare(pool, [k])
-    return state, dm.draw(pool, state, torch.full((m,), k), seed, SEED)
+    state = dm.begin(pool, SEED, {k: m})
+    return state, dm.draw(state, Slots(torch.arange(m), torch.full((m,), k)), seed, SEED)
 
 
 @pytest.mark.parametrize("k", [1, 2])
@@ -105,7 +111,7 @@ def test_engine_equals_the_algorithm(problem, k, lam2):
     pool, g, f = problem
     dm = method(g, matching_weight=lam2)
     state, draw = drawn(dm, pool, k)
-    made = dm.synthesize(pool, state, [draw], f)
+    made = dm.make(state, [draw], f)
     rows, kept = literal(
         draw, pool, g.members[0], f.members[0],
         eta=0.05, n_steps=5, lam1=0.5, lam2=lam2, reg=0.1, tau=0.35,
@@ -119,9 +125,8 @@ def test_without_weight_and_class_test_it_is_m2m(problem):
     pool, g, f = problem
     dm = method(g, matching_weight=0.0, class_test=False)
     state, draw = drawn(dm, pool, 2)
-    m2m = M2m(g=g, seeding=dm.seeding, steps=STEPS, min_confidence=0.35, count_decay=None)
-    made = dm.synthesize(pool, state, [draw], f)
-    other = m2m.synthesize(pool, state[0], [draw.rows], f)
+    made = dm.make(state, [draw], f)
+    other = dm.translation.make(state, [draw.rows], f)
     assert torch.equal(made.accepted, other.accepted)
     torch.testing.assert_close(made.x, other.x, rtol=0, atol=1e-12)
 
@@ -136,9 +141,7 @@ def test_matching_brings_the_sets_together(problem, distance):
     near = method(g, matching_weight=20.0, **options)
     state, draw = drawn(apart, pool, 1, m=40)
     real = pool.x.take(draw.real_index[0])
-    far, close = (
-        float(distance(real, dm.synthesize(pool, state, [draw]).x)) for dm in (apart, near)
-    )
+    far, close = (float(distance(real, dm.make(state, [draw]).x)) for dm in (apart, near))
     assert close < far
 
 
@@ -147,7 +150,7 @@ def test_accepted_rows_are_no_farther_than_the_real_set_from_itself(problem):
     for unbiased in (False, True):
         dm = method(g, unbiased=unbiased, n_real=4, min_confidence=0.0)
         state, draw = drawn(dm, pool, 2, m=60)
-        made = dm.synthesize(pool, state, [draw])
+        made = dm.make(state, [draw])
         unit = torch.nn.functional.normalize(pool.x.take(draw.real_index[0]), dim=1)
         distance = 1 - unit @ unit.T
         limit = distance.mean() * (4 / 3 if unbiased else 1)
@@ -165,7 +168,7 @@ def test_a_class_of_one_is_not_tested_against_itself(problem):
     )
     dm = method(g, min_confidence=0.0)
     state, draw = drawn(dm, lone, 2)
-    assert dm.synthesize(lone, state, [draw]).accepted.all()
+    assert dm.make(state, [draw]).accepted.all()
 
 
 def test_real_sets_are_drawn_without_replacement_from_the_class(problem):
@@ -181,17 +184,20 @@ def test_real_sets_are_drawn_without_replacement_from_the_class(problem):
 def test_blocks_share_an_embedding_by_number_and_families_change_with_it(problem):
     pool, g, _ = problem
     dm = method(g, embedding=RandomEmbedding(width=16))
-    state = dm.prepare(pool, [1, 2])
+    state = dm.begin(pool, SEED, {1: 4, 2: 4})
     draws = [
         dm.draw(
-            pool, state, torch.full((4,), k), SEED.child("block", k, n), SEED.child("shared", n)
+            state,
+            Slots(torch.arange(4), torch.full((4,), k)),
+            SEED.child("block", k, n),
+            SEED.child("shared", n),
         )
         for n in (0, 1)
         for k in (1, 2)
     ]
     assert draws[0].embedding == draws[1].embedding != draws[2].embedding
-    together = dm.synthesize(pool, state, draws)
-    alone = [dm.synthesize(pool, state, [draw]) for draw in draws]
+    together = dm.make(state, draws)
+    alone = [dm.make(state, [draw]) for draw in draws]
     torch.testing.assert_close(together.x, torch.cat([part.x for part in alone]), rtol=0, atol=1e-9)
     assert torch.equal(together.accepted, torch.cat([part.accepted for part in alone]))
     fixed = dataclasses.replace(dm, embedding=FixedRandomEmbedding(width=16, seed=3))
@@ -206,7 +212,7 @@ def test_resting_rows_stay_and_count_in_the_set(problem):
     pool, g, _ = problem
     dm = method(g, steps=STEPS._replace(n_steps=40, rest=True, step_size=0.02))
     state, draw = drawn(dm, pool, 1, m=40)
-    made = dm.synthesize(pool, state, [draw])
+    made = dm.make(state, [draw])
     assert made.accepted.sum() > 10
     sure = g.log_proba(made.x).exp()[:, 1]
     assert (sure >= 0.35).all()
@@ -222,7 +228,7 @@ def test_literal_scale_weakens_the_distance_by_the_size_of_the_set(problem):
     literal_scale = method(g, literal_scale=True, matching_weight=0.8 * 24, **options)
     per_row = method(g, matching_weight=0.8, **options)
     state, draw = drawn(per_row, pool, 1, m=24)
-    a, b = (dm.synthesize(pool, state, [draw]).x for dm in (literal_scale, per_row))
+    a, b = (dm.make(state, [draw]).x for dm in (literal_scale, per_row))
     torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
 
 
@@ -234,8 +240,9 @@ def test_open_set_seeds_and_the_confusing_class(problem):
     options = {"seeding": OpenSetSeeds(), "class_test": False, "min_confidence": 0.0}
     dm = method(g, penalty=ConfusingClass(confusing), steps=STEPS._replace(n_steps=20), **options)
     state, draw = drawn(dm, pool, 2)
-    made = dm.synthesize(pool, state, [draw], f)
-    plain = dataclasses.replace(dm, source_penalty=0.0).synthesize(pool, state, [draw], f)
+    made = dm.make(state, [draw], f)
+    free = dataclasses.replace(dm.translation, source_penalty=0.0)
+    plain = dataclasses.replace(dm, translation=free).make(state, [draw], f)
     assert made.accepted.all()
     assert f.logits(made.x)[:, 0].mean() < f.logits(plain.x)[:, 0].mean()
 
@@ -258,18 +265,14 @@ def test_most_confusing_breaks_ties_by_frequency():
 def test_batch_is_matched_to_real_sets_of_the_whole_training_set(problem):
     whole, g, f = problem
     at = torch.cat([torch.arange(0, 40, 4), torch.arange(40, 59)])
-    batch = whole._replace(
-        x=ArrayRows(whole.x.x[at], dtype=torch.float64),
-        y=whole.y[at],
-        reference=whole,
-        in_batch=True,
-    )
+    x, y = whole.x.take(at), whole.y[at]
     dm = method(g, embedding=RandomEmbedding(width=8), min_confidence=0.2)
-    result = rewrite_batch(dm, batch, SEED, f=f)
-    changed = (result.x != batch.x.take(torch.arange(len(at)))).any(1)
+    step = Step(dm, whole, SEED, f=f)
+    result = step(x, y, seed=SEED, index=at)
+    changed = (result.x != x).any(1)
     assert int(changed.sum()) == result.n_accepted > 0
-    assert not changed[batch.y == 0].any()
-    torch.testing.assert_close(rewrite_batch(dm, batch, SEED, f=f).x, result.x, rtol=0, atol=0)
+    assert not changed[y == 0].any()
+    torch.testing.assert_close(step(x, y, seed=SEED).x, result.x, rtol=0, atol=0)
 
 
 def test_rows_do_not_depend_on_batch_size_or_order_but_on_the_size_of_sets(problem):

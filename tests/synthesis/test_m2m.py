@@ -10,7 +10,7 @@ from torch import nn
 from ltresample._random import Seed
 from ltresample.guides import Classifier
 from ltresample.rows import ArrayRows, Pool, Space
-from ltresample.synthesis import DistributionSeeds, M2m, Steps, fill, rewrite_batch
+from ltresample.synthesis import DistributionSeeds, M2m, RealBatch, Slots, Step, Steps, fill
 
 SEED = Seed(7)
 
@@ -39,6 +39,19 @@ def m2m_literal(draw, pool, g, f, *, eta, n_steps, lam, gamma, beta):
     return out
 
 
+def drawn(method, pool, y_target, seed=SEED):
+    """Draw rows of these classes, as `fill` does."""
+    state = method.begin(pool, SEED, {int(k): 1 for k in y_target.unique()})
+    return state, method.draw(state, Slots(torch.arange(len(y_target)), y_target), seed, SEED)
+
+
+def rewritten(method, pool, seed, f=None):
+    """Rewrite the mini-batch that the pool holds, as a step of training does."""
+    return Step(method, pool.reference or pool, SEED, f=f)(
+        pool.x.take(torch.arange(len(pool.y))), pool.y, seed=seed
+    )
+
+
 @pytest.mark.parametrize("n_steps", [0, 1, 10])
 @pytest.mark.parametrize("lam", [0.0, 0.5])
 def test_engine_equals_the_algorithm(problem, n_steps, lam):
@@ -53,9 +66,8 @@ def test_engine_equals_the_algorithm(problem, n_steps, lam):
         count_decay=beta,
     )
     y_target = torch.tensor([1, 2] * 16)
-    state = method.prepare(pool, [1, 2])
-    draw = method.draw(pool, state, y_target, SEED, SEED)
-    made = method.synthesize(pool, state, [draw], f)
+    state, draw = drawn(method, pool, y_target)
+    made = method.make(state, [draw], f)
     expected = m2m_literal(
         draw, pool, g.members[0], f.members[0],
         eta=eta, n_steps=n_steps, lam=lam, gamma=gamma, beta=beta,
@@ -78,9 +90,8 @@ def test_without_steps_noise_and_tests_the_seed_comes_back(problem):
         min_confidence=0.0,
         count_decay=0.0,
     )
-    state = method.prepare(pool, [2])
-    draw = method.draw(pool, state, torch.full((20,), 2), SEED, SEED)
-    made = method.synthesize(pool, state, [draw])
+    state, draw = drawn(method, pool, torch.full((20,), 2))
+    made = method.make(state, [draw])
     assert made.accepted.all()
     torch.testing.assert_close(made.x, pool.x.take(draw.seeds.index), rtol=0, atol=0)
 
@@ -88,9 +99,8 @@ def test_without_steps_noise_and_tests_the_seed_comes_back(problem):
 def test_travel_is_bounded_and_rows_stay_in_range(problem):
     pool, g, f = problem
     method = M2m(g=g, steps=Steps(n_steps=10, step_size=0.1), min_confidence=0.0, count_decay=None)
-    state = method.prepare(pool, [2])
-    draw = method.draw(pool, state, torch.full((50,), 2), SEED, SEED)
-    made = method.synthesize(pool, state, [draw], f)
+    state, draw = drawn(method, pool, torch.full((50,), 2))
+    made = method.make(state, [draw], f)
     start = (pool.x.take(draw.seeds.index) + draw.noise).clamp(0, 1)
     assert ((made.x - start).norm(dim=1) <= 10 * 0.1 + 1e-6).all()
     assert ((made.x >= 0) & (made.x <= 1)).all()
@@ -103,11 +113,10 @@ def test_resting_rows_stop_where_they_are_accepted(problem):
     pool, g, _ = problem
     steps = Steps(n_steps=30, step_size=0.02, rest=True)
     method = M2m(g=g, steps=steps, min_confidence=0.5, count_decay=None)
-    state = method.prepare(pool, [2])
-    draw = method.draw(pool, state, torch.full((40,), 2), SEED, SEED)
-    made = method.synthesize(pool, state, [draw])
+    state, draw = drawn(method, pool, torch.full((40,), 2))
+    made = method.make(state, [draw])
     moving = dataclasses.replace(method, steps=steps._replace(rest=False))
-    further = moving.synthesize(pool, state, [draw])
+    further = moving.make(state, [draw])
     assert made.accepted.sum() > 10
     confidence = g.log_proba(made.x).exp()[:, 2]
     torch.testing.assert_close(confidence, made.confidence[made.accepted])
@@ -118,10 +127,9 @@ def test_resting_rows_stop_where_they_are_accepted(problem):
 def test_clean_variant_gives_unmoved_seeds_of_accepted_rows(problem):
     pool, g, f = problem
     method = M2m(g=g, steps=Steps(step_size=0.05), min_confidence=0.4, count_decay=0.9)
-    state = method.prepare(pool, [1])
-    draw = method.draw(pool, state, torch.full((40,), 1), SEED, SEED)
-    moved = method.synthesize(pool, state, [draw], f)
-    clean = dataclasses.replace(method, insert_seed=True).synthesize(pool, state, [draw], f)
+    state, draw = drawn(method, pool, torch.full((40,), 1))
+    moved = method.make(state, [draw], f)
+    clean = dataclasses.replace(method, insert_seed=True).make(state, [draw], f)
     assert torch.equal(moved.accepted, clean.accepted)
     torch.testing.assert_close(
         clean.x, pool.x.take(draw.seeds.index[clean.accepted]), rtol=0, atol=0
@@ -131,17 +139,19 @@ def test_clean_variant_gives_unmoved_seeds_of_accepted_rows(problem):
 def test_loss_reading_of_the_threshold(problem):
     pool, g, _ = problem
     method = M2m(g=g, min_confidence=0.9, loss_test=True, count_decay=None)
-    state = method.prepare(pool, [1])
-    draw = method.draw(pool, state, torch.full((64,), 1), SEED, SEED)
-    made = method.synthesize(pool, state, [draw])
+    state, draw = drawn(method, pool, torch.full((64,), 1))
+    made = method.make(state, [draw])
     assert torch.equal(made.accepted, made.confidence >= np.exp(-0.9))
 
 
 def test_request_spares_the_head_and_has_the_rate_of_the_paper():
     counts = torch.tensor([50, 200, 10])
     y = torch.arange(3).repeat(20_000)
-    slots = M2m(g=None).request(y, counts, SEED)
-    rate = torch.bincount(y[slots], minlength=3) / 20_000
+    pool = Pool(ArrayRows(torch.zeros(len(y), 1)), y, counts, Space.pixels())
+    method = M2m(g=None)
+    slots = method.request(method.begin(pool, SEED), RealBatch(pool.x.x, y), SEED)
+    assert torch.equal(slots.y, y[slots.at])
+    rate = torch.bincount(slots.y, minlength=3) / 20_000
     assert rate[1] == 0
     expected = 1 - counts / 200
     np.testing.assert_allclose(rate, expected, atol=4 * np.sqrt(0.25 / 20_000))
@@ -180,7 +190,7 @@ def test_batch_is_rewritten_in_place_and_networks_come_back_as_they_came():
     global_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     pool = Pool(ArrayRows(x), y, torch.tensor([500, 80, 10]), Space.pixels(), in_batch=True)
     method = M2m(g=Classifier([g]), min_confidence=0.3, count_decay=0.9)
-    batch = rewrite_batch(method, pool, SEED, f=Classifier([f]))
+    batch = rewritten(method, pool, SEED, f=Classifier([f]))
     for module, (state, params, modes) in zip((g, f), before, strict=True):
         now = snapshot(module)
         assert all(torch.equal(state[k], now[0][k]) for k in state)
@@ -195,7 +205,7 @@ def test_batch_is_rewritten_in_place_and_networks_come_back_as_they_came():
     assert int(changed.sum()) == batch.n_accepted > 0
     assert batch.n_requested >= batch.n_accepted
     assert torch.equal(batch.terms[0].y, y)
-    again = rewrite_batch(method, pool, SEED, f=Classifier([f]))
+    again = rewritten(method, pool, SEED, f=Classifier([f]))
     torch.testing.assert_close(batch.x, again.x, rtol=0, atol=0)
 
 
@@ -206,7 +216,7 @@ def test_batch_without_larger_classes_or_slots_is_left_alone():
         pool = Pool(
             ArrayRows(x), torch.tensor(y), torch.tensor(counts), Space.pixels(), in_batch=True
         )
-        batch = rewrite_batch(method, pool, SEED)
+        batch = rewritten(method, pool, SEED)
         assert batch.n_accepted == 0
         assert torch.equal(batch.x, x)
 
@@ -261,9 +271,8 @@ def test_share_of_zero_is_plain_duplication(problem):
 def test_different_classes_and_blocks_draw_different_numbers(problem):
     pool, g, _ = problem
     method = M2m(g=g)
-    state = method.prepare(pool, [1, 2])
     draws = [
-        method.draw(pool, state, torch.full((8,), k), SEED.child("block", k, n), SEED)
+        drawn(method, pool, torch.full((8,), k), SEED.child("block", k, n))[1]
         for k in (1, 2)
         for n in (0, 1)
     ]

@@ -14,10 +14,11 @@ from ltresample.rows import ArrayRows, Pool, RowStream, Space
 from ltresample.synthesis import (
     LossTerm,
     OpenSampling,
+    Slots,
+    Step,
     balancing_size,
     exact_counts,
     label_distribution,
-    rewrite_batch,
 )
 
 counts_of = st.lists(st.integers(1, 5000), min_size=2, max_size=30)
@@ -184,7 +185,7 @@ def test_random_labels_average_to_the_soft_form(logits):
     pool = pool_of(np.zeros((40, 2)))
     want = evaluate(soft.term(torch.zeros(40, dtype=torch.long), start=0), logits)
     losses = [
-        evaluate(sampling.term(sampling.draw(pool, 40, Seed(0).child(i)).y, start=0), logits)
+        evaluate(sampling.term(drawn(sampling, pool, 40, Seed(0).child(i)).y, start=0), logits)
         for i in range(2000)
     ]
     error = np.std(losses) / np.sqrt(len(losses))
@@ -212,14 +213,22 @@ def pool_of(aux, n=6):
         class_counts=torch.tensor([60, 25, 10, 5]),
         space=Space.pixels(dtype=torch.float64),
         aux_x=ArrayRows(aux, dtype=torch.float64),
-        in_batch=True,
     )
+
+
+def drawn(method, pool, m, seed):
+    """Draw m open-set rows, as a step of training does."""
+    return method.draw(method.begin(pool, seed), Slots(torch.arange(m)), seed, seed)
+
+
+def rewritten(method, pool, seed):
+    return Step(method, pool, Seed(9))(pool.x.take(torch.arange(6)), pool.y, seed=seed)
 
 
 def test_labels_follow_the_distribution_and_never_have_probability_zero():
     counts = [60, 25, 10, 5]
     sampling = OpenSampling(label_distribution(counts, "minimum"))
-    y = sampling.draw(pool_of(np.zeros((3, 2))), 40_000, Seed(0)).y.numpy()
+    y = drawn(sampling, pool_of(np.zeros((3, 2))), 40_000, Seed(0)).y.numpy()
     share = np.bincount(y, minlength=4) / len(y)
     assert share[0] == 0
     np.testing.assert_allclose(share, sampling.distribution, atol=0.01)
@@ -231,8 +240,8 @@ def test_labels_are_drawn_anew_or_stay_with_their_sample():
     label = {}
     changed = False
     for step in range(30):
-        anew = method().draw(pool, 10, Seed(1).child(step))
-        stays = fixed.draw(pool, 10, Seed(1).child(step))
+        anew = drawn(method(), pool, 10, Seed(1).child(step))
+        stays = drawn(fixed, pool, 10, Seed(1).child(step))
         assert torch.equal(anew.index, stays.index)
         for i, y, free in zip(stays.index.tolist(), stays.y.tolist(), anew.y.tolist(), strict=True):
             assert label.setdefault(i, y) == y
@@ -240,14 +249,14 @@ def test_labels_are_drawn_anew_or_stay_with_their_sample():
     assert changed
     assert len(set(label.values())) > 1
     many = pool_of(np.zeros((50_000, 1)))
-    share = np.bincount(fixed.draw(many, 20_000, Seed(0)).y.numpy(), minlength=4) / 20_000
+    share = np.bincount(drawn(fixed, many, 20_000, Seed(0)).y.numpy(), minlength=4) / 20_000
     np.testing.assert_allclose(share, fixed.distribution, atol=0.015)
 
 
 def test_a_batch_is_the_real_rows_then_open_set_rows_in_one():
     aux = 100 + np.arange(20.0).reshape(10, 2)
     pool = pool_of(aux)
-    batch = rewrite_batch(method(n_aux=5, eta=0.5), pool, Seed(3))
+    batch = rewritten(method(n_aux=5, eta=0.5), pool, Seed(3))
     real = pool.x.take(torch.arange(6))
     assert batch.x.shape == (11, 2)
     assert torch.equal(batch.x[:6], real)
@@ -257,28 +266,28 @@ def test_a_batch_is_the_real_rows_then_open_set_rows_in_one():
     assert extra.rows == slice(6, 11)
     assert extra.coef == 0.5
     assert len(extra.y) == 5
-    again = rewrite_batch(method(n_aux=5, eta=0.5), pool, Seed(3))
+    again = rewritten(method(n_aux=5, eta=0.5), pool, Seed(3))
     assert torch.equal(batch.x, again.x)
     assert torch.equal(extra.y, again.terms[1].y)
-    other = rewrite_batch(method(n_aux=5, eta=0.5), pool, Seed(4))
+    other = rewritten(method(n_aux=5, eta=0.5), pool, Seed(4))
     assert not torch.equal(batch.x, other.x)
-    assert len(rewrite_batch(method(), pool, Seed(3)).x) == 12  # as many as real ones
+    assert len(rewritten(method(), pool, Seed(3)).x) == 12  # as many as real ones
 
 
 def test_eta_zero_leaves_the_real_loss():
-    batch = rewrite_batch(method(eta=0.0), pool_of(np.zeros((3, 2))), Seed(0))
+    batch = rewritten(method(eta=0.0), pool_of(np.zeros((3, 2))), Seed(0))
     assert evaluate(batch.terms[1], torch.randn(12, 4, generator=Seed(0).torch())) == 0
 
 
 def test_streams_are_read_on_and_cannot_have_fixed_labels():
     loader = DataLoader(torch.arange(10.0, dtype=torch.float64).view(5, 2), batch_size=2)
     pool = pool_of(np.zeros((1, 2)))._replace(aux_x=RowStream(loader, dtype=torch.float64))
-    first = rewrite_batch(method(n_aux=3), pool, Seed(0)).x[6:, 0]
-    second = rewrite_batch(method(n_aux=3), pool, Seed(1)).x[6:, 0]
+    first = rewritten(method(n_aux=3), pool, Seed(0)).x[6:, 0]
+    second = rewritten(method(n_aux=3), pool, Seed(1)).x[6:, 0]
     assert first.tolist() == [0, 2, 4]
     assert second.tolist() == [6, 8, 0]  # started again
     with pytest.raises(ValueError, match="samples that can be told apart. Got a loader"):
-        rewrite_batch(method(fixed=Seed(0)), pool, Seed(0))
+        rewritten(method(fixed=Seed(0)), pool, Seed(0))
 
 
 @settings(max_examples=25)

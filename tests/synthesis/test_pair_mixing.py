@@ -13,7 +13,7 @@ from ltresample.guides import Classifier, FeatureRows, feature_rows
 from ltresample.mixing import ColumnSwap, CutMix, MAMix, Mixup, Remix, UniMix
 from ltresample.pairing import RandomPairing, Side, TransportPairing
 from ltresample.rows import ArrayRows, Pool, Space
-from ltresample.synthesis import PairMixing, fill_pairs
+from ltresample.synthesis import PairMixing, Slots, fill
 
 SEED = Seed(5)
 AFFINITY = torch.tensor([[0.8, 0.2, 0.0], [0.3, 0.6, 0.1], [0.1, 0.5, 0.4]], dtype=torch.float64)
@@ -44,10 +44,17 @@ def features(pool):
 def filled(mixing, pool, features=None, wanted=WANTED, **options):
     n = sum(wanted.values())
     out = torch.full((n, *pool.x.row_shape), torch.nan, dtype=torch.float64)
-    found = fill_pairs(
-        mixing, pool, wanted, SEED, write=out.__setitem__, features=features, **options
-    )
-    return out, found
+    mixing = dataclasses.replace(mixing, features=features)
+    made = fill(mixing, pool, wanted, SEED, write=out.__setitem__, **options)
+    return out, (made, made.lam)
+
+
+def block(mixing, pool, foreground, n_wanted, seed=SEED):
+    """Draw a block with these foregrounds."""
+    state = mixing.begin(pool, SEED, WANTED)
+    mixing = dataclasses.replace(mixing, block_size=len(foreground))
+    slots = Slots(torch.arange(n_wanted), pool.y[foreground[:n_wanted]])
+    return mixing.draw(state, slots, seed, SEED)._replace(foreground=foreground)
 
 
 METHODS = [
@@ -102,8 +109,9 @@ def test_a_block_is_paired_as_the_paper_says(pool, features):
     """Draw, features, cost, plan, argmax, mix: one block, by hand."""
     mixing = PairMixing(Mixup(4.0), pairing=TransportPairing(), class_affinity=AFFINITY)
     foreground = torch.arange(20)
-    draw = mixing.draw(pool, foreground, SEED, n_wanted=12)
-    made = mixing.synthesize(pool, features, draw)
+    draw = block(mixing, pool, foreground, 12)
+    mixing = dataclasses.replace(mixing, features=features)
+    made = mixing.make(mixing.begin(pool, SEED, WANTED), [draw])
     z_f, z_b = features.take(foreground).double(), features.take(draw.background).double()
     unit_f, unit_b = (z / z.norm(dim=1, keepdim=True) for z in (z_f, z_b))
     hat = AFFINITY - torch.diag(AFFINITY.diagonal())
@@ -115,7 +123,7 @@ def test_a_block_is_paired_as_the_paper_says(pool, features):
         v = 1 / 20 / (kernel.T @ u)
     plan = u[:, None] * kernel * v
     chosen = draw.background[plan.argmax(1)[:12]]
-    assert torch.equal(made.background, chosen)
+    assert torch.equal(made.partner, chosen)
     lam = draw.params[0]
     expected = lam * pool.x.take(chosen) + (1 - lam) * pool.x.take(foreground[:12])
     torch.testing.assert_close(made.x, expected)
@@ -124,17 +132,19 @@ def test_a_block_is_paired_as_the_paper_says(pool, features):
 def test_random_pairs_along_a_plan_reduce_to_cmo(pool):
     """With a pairing at random, pair i is foreground i and background i."""
     mixing = PairMixing(ColumnSwap())
-    draw = mixing.draw(pool, torch.arange(20), SEED)
-    assert torch.equal(mixing.synthesize(pool, None, draw).background, draw.background)
+    draw = block(mixing, pool, torch.arange(20), 20)
+    made = mixing.make(mixing.begin(pool, SEED, WANTED), [draw])
+    assert torch.equal(made.partner, draw.background)
 
 
 def test_blocks_hold_foregrounds_of_all_classes(pool, monkeypatch):
     """At least half of a block is wanted; the others are of classes that are not."""
     seen = []
 
-    def note(self, pool, foreground, seed, *, n_wanted=None):
-        seen.append((pool.y[foreground], n_wanted))
-        return original(self, pool, foreground, seed, n_wanted=n_wanted)
+    def note(self, state, slots, seed, shared):
+        draw = original(self, state, slots, seed, shared)
+        seen.append((pool.y[draw.foreground], len(slots.at)))
+        return draw
 
     original = PairMixing.draw
     monkeypatch.setattr(PairMixing, "draw", note)
@@ -234,7 +244,7 @@ def test_features_are_pooled_and_leave_networks_as_they_are(pool):
 def test_every_choice_is_drawn_from_its_own_stream(pool):
     """No two blocks, and no two choices in a block, repeat each other's numbers."""
     mixing = PairMixing(Mixup(shared=False))
-    draws = [mixing.draw(pool, torch.arange(40), SEED.child(i)) for i in range(3)]
+    draws = [block(mixing, pool, torch.arange(40), 40, SEED.child(i)) for i in range(3)]
     streams = [s for d in draws for s in (d.uniform, d.coin, d.params, d.background.double() / 90)]
     for a, b in itertools.combinations(streams, 2):
         assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.6

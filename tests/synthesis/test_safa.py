@@ -12,6 +12,8 @@ from ltresample.synthesis import (
     SafaNetworks,
     SafaRecipe,
     SafaSettings,
+    Slots,
+    Step,
     augment_tail,
     draw_same_class_pairs,
     fit_safa,
@@ -381,11 +383,12 @@ def test_fit_gives_networks_that_find_the_delta_again(pool):
 def test_rows_are_a_function_of_the_draw(pool):
     fitted = fit_safa(pool, Seed(0), recipe=SafaRecipe(n_steps=20, residual=True))
     method = Safa(fitted)
-    state = method.prepare(pool, [2])
+    state = method.begin(pool, Seed(3), {1: 2, 2: 3})
     y_target = torch.tensor([2, 2, 1, 2, 1])
-    draws = [method.draw(pool, state, y_target, Seed(s), Seed(9)) for s in (1, 2)]
-    together = method.synthesize(pool, state, draws)
-    apart = [method.synthesize(pool, state, [draw]) for draw in draws]
+    slots = Slots(torch.arange(5), y_target)
+    draws = [method.draw(state, slots, Seed(s), Seed(9)) for s in (1, 2)]
+    together = method.make(state, draws)
+    apart = [method.make(state, [draw]) for draw in draws]
     torch.testing.assert_close(together.x, torch.cat([part.x for part in apart]))
     for draw in draws:
         assert (pool.y[draw.seeds.index] == y_target).all()
@@ -417,9 +420,10 @@ def test_constant_columns_and_bounds(pool):
     constant = pool_of(x, pool.y.numpy())
     fitted = fit_safa(constant, Seed(0), recipe=SafaRecipe(n_steps=5))
     method = Safa(fitted)
-    state = method.prepare(constant, [1])
-    draw = method.draw(constant, state, torch.ones(64, dtype=torch.int64), Seed(1), Seed(2))
-    made = method.synthesize(constant, state, [draw])
+    state = method.begin(constant, Seed(3), {1: 64})
+    slots = Slots(torch.arange(64), torch.ones(64, dtype=torch.int64))
+    draw = method.draw(state, slots, Seed(1), Seed(2))
+    made = method.make(state, [draw])
     assert (made.x[:, 3] == 7.0).all()
     assert (made.x >= constant.space.lower).all()
     assert (made.x <= constant.space.upper).all()
@@ -429,4 +433,4 @@ def test_constant_columns_and_bounds(pool):
 def test_it_cannot_replace_rows_of_a_batch(pool):
     fitted = fit_safa(pool, Seed(0), recipe=SafaRecipe(n_steps=0))
     with pytest.raises(TypeError, match=r"augments the output of a layer.*SAFA\(layer="):
-        Safa(fitted).request(pool.y, pool.class_counts, Seed(0))
+        Step(Safa(fitted), pool, Seed(0))(pool.x.x, pool.y, seed=Seed(0))

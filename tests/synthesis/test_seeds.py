@@ -33,7 +33,7 @@ def test_seeds_come_from_larger_classes_only(counts, beta, seed):
     pool = pool_with(counts)
     for seeding in (DistributionSeeds(beta), NearSeeds(n_neighbors=3)):
         targets = list(range(len(counts)))
-        state = seeding.prepare(pool, targets)
+        state = seeding.begin(pool, Seed(0), dict.fromkeys(targets, 1))
         y_target = torch.arange(len(counts)).repeat(4)
         drawn = seeding.draw(pool, state, y_target, Seed(seed))
         has_larger = pool.class_counts[y_target] < pool.class_counts.max()
@@ -48,7 +48,7 @@ def test_source_class_follows_the_distribution_of_the_paper(in_batch):
     pool = pool_with([60, 30, 20, 4])._replace(in_batch=in_batch)
     beta, n = 0.97, 40_000
     seeding = DistributionSeeds(beta)
-    drawn = seeding.draw(pool, seeding.prepare(pool, [3]), torch.full((n,), 3), Seed(1))
+    drawn = seeding.draw(pool, seeding.begin(pool, Seed(0), {3: 1}), torch.full((n,), 3), Seed(1))
     weight = 1 - beta ** np.array([56.0, 26.0, 16.0, 0.0])
     weight = weight * [60, 30, 20, 4] if in_batch else weight
     share = np.bincount(drawn.y_source, minlength=4) / n
@@ -58,16 +58,35 @@ def test_source_class_follows_the_distribution_of_the_paper(in_batch):
 
 
 def test_fixed_subset_of_seeds():
+    """A random subset, drawn from the seed of the run: not the first rows of the file."""
+    pool = pool_with([60, 5])
+    seeding, found = DistributionSeeds(0.9, n_per_class=3), []
+    for run in range(20):
+        state = seeding.begin(pool, Seed(run), {1: 200})
+        drawn = [seeding.draw(pool, state, torch.ones(200).long(), Seed(i)) for i in range(2)]
+        used = [set(d.index.tolist()) for d in drawn]
+        assert used[0] == used[1], "the same in all draws"
+        assert len(used[0]) == 3
+        found.append(frozenset(used[0]))
+    assert len(set(found)) > 15
+    assert len(frozenset.union(*found)) > 30
+    again = seeding.begin(pool, Seed(0), {1: 200})
+    assert torch.equal(again, seeding.begin(pool, Seed(0), None))
+
+
+def test_rows_of_a_mini_batch_must_be_known_for_a_fixed_subset():
     pool = pool_with([60, 5])
     seeding = DistributionSeeds(0.9, n_per_class=3)
-    drawn = seeding.draw(pool, seeding.prepare(pool, [1]), torch.ones(200).long(), Seed(1))
-    assert set(drawn.index.tolist()) == {0, 1, 2}
+    state = seeding.begin(pool, Seed(0), None)
+    batch = pool.of_batch(pool.x.x[:40], pool.y[:40])
+    with pytest.raises(ValueError, match="not known which of them a mini-batch holds"):
+        seeding.draw(batch, state, torch.ones(3).long(), Seed(0))
 
 
 def test_near_seeds_are_the_nearest_and_know_their_distance():
     pool = pool_with([50, 20, 6])
     seeding = NearSeeds(n_neighbors=4)
-    drawn = seeding.draw(pool, seeding.prepare(pool, [2]), torch.full((100,), 2), Seed(5))
+    drawn = seeding.draw(pool, seeding.begin(pool, Seed(0), {2: 1}), torch.full((100,), 2), Seed(5))
     x = pool.x.x
     larger, own = x[:70], x[70:]
     for index, anchor, reach in zip(drawn.index, drawn.anchor, drawn.reach, strict=True):
@@ -79,7 +98,7 @@ def test_near_seeds_are_the_nearest_and_know_their_distance():
 
 def test_near_seeds_search_an_even_part_of_a_large_class():
     pool = pool_with([500, 5])
-    near = NearSeeds(max_sources=50).prepare(pool, [1])[1]
+    near = NearSeeds(max_sources=50).begin(pool, Seed(0), {1: 1})[1]
     assert len(near.sources) == 50
     assert (near.sources.diff() - 10).abs().max() <= 1
 
@@ -94,8 +113,10 @@ def test_near_seeds_of_sparse_rows_are_those_of_dense_rows():
     for rows, kind in ((x, _seeds._DenseRows), (sparse.csr_matrix(x), _seeds._SparseRows)):
         assert isinstance(rows_of(Pool(ArrayRows(rows), y, y.bincount(), space)), kind)
     found = [
-        NearSeeds(n_neighbors=3).prepare(
-            Pool(ArrayRows(rows, dtype=torch.float64), y, y.bincount(), space), [1, 2]
+        NearSeeds(n_neighbors=3).begin(
+            Pool(ArrayRows(rows, dtype=torch.float64), y, y.bincount(), space),
+            Seed(0),
+            {1: 1, 2: 1},
         )
         for rows in (x, sparse.csr_matrix(x), sparse.csr_array(x))
     ]
@@ -111,7 +132,7 @@ def test_random_and_open_set_seeds():
     pool = pool_with([10, 5, 3], aux=aux)
     y_target = torch.arange(3).repeat(50)
     random = RandomSeeds()
-    drawn = random.draw(pool, random.prepare(pool, [0, 1, 2]), y_target, Seed(0))
+    drawn = random.draw(pool, None, y_target, Seed(0))
     assert (pool.y[drawn.index] != y_target).all()
     open_set = OpenSetSeeds().draw(pool, None, y_target, Seed(0))
     assert set(open_set.index.tolist()) == set(range(7))

@@ -15,7 +15,7 @@ from ltresample import M2mSampler
 from ltresample.class_counts import class_weights
 from ltresample.losses import CrossEntropy
 from ltresample.models import MLP
-from ltresample.synthesis import Batch, LossTerm, OnlineSynthesis
+from ltresample.synthesis import Bound, LossTerm, Made, Method
 from ltresample.training import (
     ClassIndexSampler,
     DeferredResampling,
@@ -136,12 +136,21 @@ def test_synthesis_rewrites_batches_from_its_start_on(data):
     assert not hasattr(sampler, "g_")
 
 
-class TwoTerms(OnlineSynthesis):
-    def online(self, pool, **kwargs):
-        return self
+class TwoTerms(Method):
+    place = "whole"
 
-    def rewrite(self, x, y, *, seed, index=None):
-        return Batch(x, [LossTerm(slice(None), y, 0.5)] * 2, 0, 0)
+    def bind(self, pool, **kwargs):
+        return Bound(self, pool)
+
+    def draw(self, state, slots, seed, shared):
+        return slots
+
+    def make(self, state, draws, f=None):
+        n = len(draws[0].at)
+        return Made(torch.ones(n, dtype=torch.bool), state.pool.x.x, draws[0].at, draws[0].y)
+
+    def terms(self, state, slots, made, batch):
+        return [LossTerm(slice(None), batch.y, 0.5)] * 2
 
 
 def test_synthesis_in_place_needs_one_label_a_row(data):

@@ -160,7 +160,7 @@ def test_only_some_rows_of_each_class_may_be_seeds(table, pool, guide):
     """A fixed random subset of n rows a class, the same in all steps (M2m, ablation "#seeds")."""
     sampler = M2mSampler(g=guide, n_seeds_per_class=25, **PLAIN)
     step = bound(sampler, pool)
-    allowed = step.online.allowed.numpy()
+    allowed = step.state.seeding.numpy()
     X, labels = table
     assert [allowed[labels == k].sum() for k in range(3)] == [25, 25, 20]
     for i in range(10):
@@ -258,7 +258,7 @@ def test_guides_of_all_kinds(g, table, pool, guide):
     assert sampler.g is given
     assert not hasattr(sampler, "g_")
     if g == "unfitted":
-        np.testing.assert_array_equal(step.online.g_.coef_, guide.coef_)
+        np.testing.assert_array_equal(step.g_.coef_, guide.coef_)
         assert not hasattr(given, "coef_")
 
 
@@ -269,7 +269,7 @@ def test_images_get_the_papers_settings_and_tables_those_of_the_preset(table, po
     image_pool = pool_of(images, pool.y, COUNTS)
     torch.manual_seed(0)
     for kind, n_steps in ((M2mSampler, 10), (DistributionMatchingOversampler, 5)):
-        online = bound(kind(g=SmallCNN(1, 3)), image_pool, SmallCNN(1, 3)).online
+        online = bound(kind(g=SmallCNN(1, 3)), image_pool, SmallCNN(1, 3))
         want = {
             "step_size": 0.1,
             "n_steps": n_steps,
@@ -277,9 +277,9 @@ def test_images_get_the_papers_settings_and_tables_those_of_the_preset(table, po
             "seeds": "distribution",
         }
         assert {name: online.settings_[name] for name in want} == want
-        online = bound(kind(g=guide), pool).online
+        online = bound(kind(g=guide), pool)
         assert online.settings_["seeds"] == "near"
-        assert bound(kind(g=guide, preset="paper"), pool).online.settings_["n_steps"] == n_steps
+        assert bound(kind(g=guide, preset="paper"), pool).settings_["n_steps"] == n_steps
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from ltresample.rows import ArrayRows
 from ltresample.training import DeferredRebalancingClassifier
 from ltresample.training._aux_rows import AugmentedRows
 from ltresample.training._step import StepTarget, step_loss
+from ltresample.training._synthesis import StepSynthesis
 
 COUNTS = np.array([60, 24, 10])
 
@@ -63,9 +64,8 @@ def test_a_step_is_the_criterion_on_real_rows_plus_plain_cross_entropy(data, aux
     sampler = OpenSampler(X_aux=aux, eta=0.7, aux_batch_size=20)
     x, y = torch.from_numpy(data[0][::8]), torch.from_numpy(data[1][::8])
     pool = trained_pool(data)
-    batch = sampler.online(pool, classes=np.arange(3), f=f, seed=Seed(0)).rewrite(
-        x, y, seed=Seed(1)
-    )
+    step = StepSynthesis(sampler, pool, classes=np.arange(3), module=f, seed=Seed(0))
+    batch = step(x, y, seed=Seed(1))
     logits = f(batch.x).detach()
     got = step_loss(criterion, logits, StepTarget(batch.terms))
     n = len(x)

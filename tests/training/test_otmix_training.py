@@ -13,12 +13,14 @@ from torch.nn.functional import cross_entropy
 
 from ltresample import make_long_tailed
 from ltresample._random import Seed
+from ltresample.guides import classifier_of
 from ltresample.losses import BalancedSoftmaxLoss, LDAMLoss
 from ltresample.mixing import CutMix, Mixup
 from ltresample.models import MLP, SmallCNN
 from ltresample.over_sampling import OTMixSampler
 from ltresample.pairing import RandomPairing, TransportPairing
 from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.synthesis import Moment, Step
 from ltresample.training import DeferredRebalancingClassifier, DeferredSynthesis
 
 ALWAYS = {"mix_prob": 1.0, "start": 0, "stop": None, "schedule_power": 0.0}
@@ -42,10 +44,17 @@ def digits():
 
 def begun(pool, sampler, *, epoch=1, max_epochs=2, held_out=None, module=None, augment=None):
     f = SmallCNN(1, 3, width=4, generator=Seed(0).torch()) if module is None else module
-    online = sampler.online(pool, classes=np.arange(3), f=f, seed=Seed(1))
-    online.join(SimpleNamespace(augment=augment, module_=f))
-    online.begin_epoch(epoch, max_epochs=max_epochs, held_out=held_out)
+    pool = pool._replace(augment=augment)
+    bound = sampler.bind(pool, classes=np.arange(3), f=f, seed=Seed(1))
+    online = Step(bound.method, bound.pool, Seed(1), f=classifier_of(f))
+    online.join(SimpleNamespace(module_=f))
+    online.begin_epoch(Moment(epoch, max_epochs, held_out))
     return online
+
+
+def with_state(online, **changes):
+    """Set parts of the state that a driver would set."""
+    online.state = online.state._replace(**changes)
 
 
 def batch_of(pool, m=32, seed=0):
@@ -63,7 +72,7 @@ def test_a_batch_is_mixed_with_two_terms(pool, pairing, mix):
     online = begun(pool, sampler)
     x, y, index = batch_of(pool)
     before = x.clone()
-    made = online.rewrite(x, y, seed=Seed(2), index=index)
+    made = online(x, y, seed=Seed(2), index=index)
     assert torch.equal(x, before)
     assert made.x.shape == x.shape
     assert made.n_requested == made.n_accepted == 32
@@ -77,9 +86,9 @@ def test_a_batch_is_mixed_with_two_terms(pool, pairing, mix):
         kept = [(made.x[i] == x).flatten(1).double().mean(1).max() for i in range(32)]
         np.testing.assert_array_compare(np.greater_equal, torch.stack(kept) + 1e-6, lam)
     assert set(back.y.tolist()) <= set(y.tolist())
-    again = online.rewrite(x, y, seed=Seed(2), index=index)
+    again = online(x, y, seed=Seed(2), index=index)
     assert torch.equal(made.x, again.x), "a function of the seed"
-    assert not torch.equal(made.x, online.rewrite(x, y, seed=Seed(3), index=index).x)
+    assert not torch.equal(made.x, online(x, y, seed=Seed(3), index=index).x)
 
 
 def test_random_pairs_are_those_of_cmo(pool):
@@ -88,10 +97,8 @@ def test_random_pairs_are_those_of_cmo(pool):
     cmo = OTMixSampler(mix=Mixup(1.0), pairing=RandomPairing(), **ALWAYS)
     x, y, index = batch_of(pool)
     online = begun(pool, sampler.set_params(schedule_power=1.0), epoch=0)
-    assert isinstance(online.pairing, RandomPairing), "(0 / T)^mu is 0"
-    made, wanted = (
-        o.rewrite(x, y, seed=Seed(2), index=index) for o in (online, begun(pool, cmo, epoch=0))
-    )
+    assert isinstance(online.state.pairing, RandomPairing), "(0 / T)^mu is 0"
+    made, wanted = (o(x, y, seed=Seed(2), index=index) for o in (online, begun(pool, cmo, epoch=0)))
     assert torch.equal(made.x, wanted.x)
     assert torch.equal(made.terms[0].y, y)
 
@@ -101,8 +108,9 @@ def test_backgrounds_follow_the_plan(pool):
     f = SmallCNN(1, 3, width=4, generator=Seed(0).torch())
     online = begun(pool, sampler, module=f)
     x, y, index = batch_of(pool)
-    made = online.rewrite(x, y, seed=Seed(2), index=index)
-    x_f, y_f, _ = online._foregrounds(x, y, Seed(2).child("foreground"), index)
+    made = online(x, y, seed=Seed(2), index=index)
+    at = online.method.foregrounds(online.state, 32, Seed(2).child("foreground"))
+    x_f, y_f = pool.x.take(at), pool.y[at]
     with torch.no_grad():
         z, z_f = f.eval().features(x).double(), f.features(x_f).double()
     unit, unit_f = (a / a.norm(dim=1, keepdim=True) for a in (z, z_f))
@@ -131,14 +139,12 @@ def test_foregrounds_are_drawn_by_a_power_of_the_counts(pool, power, shares):
         online = begun(pool, sampler)
         everyone = torch.arange(156)
         rows, y = pool.x.take(everyone), pool.y
-        drawn = [online._foregrounds(rows, y, Seed(i), everyone) for i in range(40)]
-        for x_f, y_f, at in drawn[:3]:
-            assert torch.equal(pool.x.take(at), x_f)
-            assert torch.equal(pool.y[at], y_f)
-        found = torch.bincount(torch.cat([y for _, y, _ in drawn])) / (40 * 156)
+        state = online.state._replace(pool=pool.of_batch(rows, y, everyone))
+        drawn = [online.method.foregrounds(state, 156, Seed(i)) for i in range(40)]
+        found = torch.bincount(y[torch.cat(drawn)]) / (40 * 156)
         np.testing.assert_allclose(found, shares, atol=0.03)
         if source == "batch" and power == 0:
-            assert sorted(drawn[0][2].tolist()) == list(range(156)), "a permutation"
+            assert sorted(drawn[0].tolist()) == list(range(156)), "a permutation"
 
 
 def test_balanced_data_are_drawn_uniformly():
@@ -146,9 +152,9 @@ def test_balanced_data_are_drawn_uniformly():
     pool = Pool(ArrayRows(torch.rand(100, 1, 6, 6)), y, torch.full((4,), 25), Space.pixels())
     sampler = OTMixSampler(pairing=RandomPairing(), **ALWAYS)
     f = SmallCNN(1, 4, width=4)
-    online = sampler.online(pool, classes=np.arange(4), f=f, seed=Seed(0))
-    assert not online.balanced, "backgrounds are the batches as they come"
-    steps = online._cumulative.diff()
+    method = sampler.bind(pool, classes=np.arange(4), f=f, seed=Seed(0)).method
+    assert not method.balanced, "backgrounds are the batches as they come"
+    steps = method.begin(pool, Seed(0)).cumulative.diff()
     torch.testing.assert_close(steps, steps[:1].expand(99))
 
 
@@ -159,7 +165,7 @@ def test_pairing_leaves_the_network_alone(pool):
     state = {k: v.clone() for k, v in f.state_dict().items()}
     online = begun(pool, OTMixSampler(class_affinity=AFFINITY, **ALWAYS), module=f)
     x, y, index = batch_of(pool)
-    made = online.rewrite(x, y, seed=Seed(0), index=index)
+    made = online(x, y, seed=Seed(0), index=index)
     assert all(torch.equal(state[k], v) for k, v in f.state_dict().items())
     assert f.training
     assert not f.body[1].training
@@ -174,7 +180,7 @@ def test_sample_weights_go_with_both_parents(pool):
         for p in (pool, pool._replace(weight=weight))
     )
     x, y, index = batch_of(pool)
-    a, b = (o.rewrite(x, y, seed=Seed(2), index=index) for o in (plain, weighted))
+    a, b = (o(x, y, seed=Seed(2), index=index) for o in (plain, weighted))
     assert torch.equal(a.x, b.x)
     assert b.weighted
     assert not a.weighted
@@ -196,11 +202,11 @@ def test_epochs_with_mixing_and_with_a_plan(pool):
     online = begun(pool, sampler)
     mixes, along = [], []
     for seed in range(40):
-        online.seed = Seed(seed)
+        with_state(online, seed=Seed(seed))
         for epoch in range(20):
-            online.begin_epoch(epoch, max_epochs=20)
-            mixes.append(online.mixes)
-            along.append(not isinstance(online.pairing, RandomPairing))
+            online.begin_epoch(Moment(epoch, 20))
+            mixes.append(online.state.mixes)
+            along.append(not isinstance(online.state.pairing, RandomPairing))
     mixes = np.reshape(mixes, (40, 20))
     assert (mixes == [4 <= t < 17 for t in range(20)]).all(), (
         "epochs 0-3 and the last three are plain"
@@ -210,16 +216,16 @@ def test_epochs_with_mixing_and_with_a_plan(pool):
     np.testing.assert_allclose(share, np.arange(20) / 20, atol=0.25)
     assert abs(np.mean(share) - 0.475) < 0.05
     x, y, index = batch_of(pool)
-    online.begin_epoch(10, max_epochs=20)
-    made = [online.rewrite(x, y, seed=Seed(i), index=index) for i in range(100)]
+    online.begin_epoch(Moment(10, 20))
+    made = [online(x, y, seed=Seed(i), index=index) for i in range(100)]
     assert 35 < sum(len(b.terms) == 2 for b in made) < 65, "every second batch"
     for b in made:
         if len(b.terms) == 1:
             assert b.x is x
             assert torch.equal(b.terms[0].y, y)
             assert b.n_requested == 0
-    online.begin_epoch(18, max_epochs=20)
-    assert len(online.rewrite(x, y, seed=Seed(0), index=index).terms) == 1
+    online.begin_epoch(Moment(18, 20))
+    assert len(online(x, y, seed=Seed(0), index=index).terms) == 1
 
 
 @pytest.mark.parametrize(("mu", "expected"), [(0.0, 1.0), (1.0, 0.5), (3.0, 0.125)])
@@ -227,9 +233,9 @@ def test_schedule_power(pool, mu, expected):
     online = begun(pool, OTMixSampler(class_affinity=AFFINITY, schedule_power=mu))
     along = 0
     for seed in range(200):
-        online.seed = Seed(seed)
-        online.begin_epoch(10, max_epochs=20)
-        along += not isinstance(online.pairing, RandomPairing)
+        with_state(online, seed=Seed(seed))
+        online.begin_epoch(Moment(10, 20))
+        along += not isinstance(online.state.pairing, RandomPairing)
     assert along / 200 == pytest.approx(expected, abs=0.1)
 
 
@@ -245,16 +251,16 @@ def test_affinity_is_refreshed_from_held_out_rows(pool):
     expected = np.zeros((3, 3))
     np.add.at(expected, (pool.y.numpy(), taken.numpy()), 1)
     expected /= expected.sum(1, keepdims=True)
-    np.testing.assert_allclose(online.mixing.class_affinity, expected)
+    np.testing.assert_allclose(online.state.affinity, expected)
     with torch.no_grad():
         f.head.bias.copy_(torch.tensor([0.0, 100.0, 0.0]))
-    online.begin_epoch(1, max_epochs=2, held_out=held)
-    np.testing.assert_allclose(online.mixing.class_affinity[:, 1], 1)
+    online.begin_epoch(Moment(1, 2, held))
+    np.testing.assert_allclose(online.state.affinity[:, 1], 1)
 
 
 @pytest.mark.parametrize("refresh", [True, False])
 def test_without_held_out_rows_it_is_computed_once_out_of_fold(pool, refresh, monkeypatch):
-    from ltresample.over_sampling import _otmix
+    from ltresample.over_sampling import _guiding
 
     calls = []
 
@@ -262,17 +268,17 @@ def test_without_held_out_rows_it_is_computed_once_out_of_fold(pool, refresh, mo
         calls.append(1)
         return original(*args, **kwargs)
 
-    original = _otmix.fit_fold_guides
-    monkeypatch.setattr(_otmix, "fit_fold_guides", noted)
+    original = _guiding.fit_fold_guides
+    monkeypatch.setattr(_guiding, "fit_fold_guides", noted)
     flat = pool._replace(x=ArrayRows(pool.x.x.flatten(1)))
     held = None if refresh else (flat.x, flat.y)
     f = MLP(36, 3, hidden=(8,))
     sampler = OTMixSampler(refresh_affinity=refresh, **ALWAYS)
     online = begun(flat, sampler, module=f, held_out=held)
     for epoch in range(3):
-        online.begin_epoch(epoch, max_epochs=3, held_out=held)
+        online.begin_epoch(Moment(epoch, 3, held))
     assert len(calls) == 1
-    np.testing.assert_allclose(online.mixing.class_affinity.sum(1), 1)
+    np.testing.assert_allclose(online.state.affinity.sum(1), 1)
     assert begun(flat, OTMixSampler(pairing=RandomPairing(), **ALWAYS), module=f)
     assert len(calls) == 1, "random pairs need none"
 
@@ -285,33 +291,33 @@ def test_bank_keeps_what_entered_the_last_layer(pool):
     sampler = OTMixSampler(feature_bank=True, class_affinity=AFFINITY, **ALWAYS)
     online = begun(pool, sampler, module=f)
     x, y, index = batch_of(pool)
-    online.mixes = False
-    plain = online.rewrite(x, y, seed=Seed(0), index=index)
+    with_state(online, mixes=False)
+    plain = online(x, y, seed=Seed(0), index=index)
     seen = []
     handle = f.head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     f(plain.x)
-    torch.testing.assert_close(online.bank.z[index], seen[0].detach())
-    assert online.bank.known.sum() == 32
+    torch.testing.assert_close(online.state.bank.z[index], seen[0].detach())
+    assert online.state.bank.known.sum() == 32
     f.eval()(x[:3])
     f.train()(x[:5])
-    torch.testing.assert_close(online.bank.z[index], seen[0].detach())
-    online.mixes = True
-    made = online.rewrite(x, y, seed=Seed(0), index=index)
-    assert online.bank.known.sum() > 32, "missing rows are computed"
+    torch.testing.assert_close(online.state.bank.z[index], seen[0].detach())
+    with_state(online, mixes=True)
+    made = online(x, y, seed=Seed(0), index=index)
+    assert online.state.bank.known.sum() > 32, "missing rows are computed"
     f(made.x)
     lam = made.terms[0].coef
     assert lam > 0.5, "the larger part is the background"
     rows = [
         int(((x - made.x[i]).abs() < 1e-6).flatten(1).double().mean(1).argmax()) for i in range(32)
     ]
-    torch.testing.assert_close(online.bank.z[index[rows[-1]]], seen[-1].detach()[-1])
+    torch.testing.assert_close(online.state.bank.z[index[rows[-1]]], seen[-1].detach()[-1])
     handle.remove()
     online.leave()
     assert not f.head._forward_pre_hooks
     state = online.state_dict()
     other = begun(pool, sampler, module=f)
     other.load_state_dict(state)
-    assert torch.equal(other.bank.z, online.bank.z)
+    assert torch.equal(other.state.bank.z, online.state.bank.z)
 
 
 def test_bank_needs_a_last_layer_and_its_features(pool):
@@ -326,9 +332,9 @@ def test_bank_needs_a_last_layer_and_its_features(pool):
 
     online = begun(pool, sampler, module=Odd(1, 3, width=4))
     x, y, index = batch_of(pool)
-    online.rewrite(x, y, seed=Seed(0), index=index)
+    online(x, y, seed=Seed(0), index=index)
     with pytest.raises(ValueError, match="Got features with 3 and 8 columns. Pass feature_bank=F"):
-        online._f_module = online.f(x)
+        online.f.logits(x)
     with pytest.raises(
         ValueError, match="notes what enters the last linear layer. Got a Sequential"
     ):
@@ -376,7 +382,7 @@ def test_the_loss_is_two_weighted_terms(pool):
 
     online = begun(pool, OTMixSampler(class_affinity=AFFINITY, mix=CutMix(4.0), **ALWAYS))
     x, y, index = batch_of(pool)
-    made = online.rewrite(x, y, seed=Seed(2), index=index)
+    made = online(x, y, seed=Seed(2), index=index)
     logits = torch.randn(32, 3, generator=Seed(3).torch())
     weight = torch.tensor([0.2, 0.8, 2.0])
     criterion = nn.CrossEntropyLoss(weight=weight)

@@ -14,10 +14,17 @@ from torch.nn.functional import cross_entropy
 
 from ltresample import LongTailWarning, make_long_tailed
 from ltresample._random import Seed
+from ltresample.guides import classifier_of
 from ltresample.losses import LDAMLoss
 from ltresample.models import MLP, ResNet20, SmallCNN
 from ltresample.rows import ArrayRows, Pool, Space
-from ltresample.synthesis import SafaNetworks, SafaSettings, augment_tail, draw_same_class_pairs
+from ltresample.synthesis import (
+    SafaNetworks,
+    SafaSettings,
+    Step,
+    augment_tail,
+    draw_same_class_pairs,
+)
 from ltresample.training import SAFA, DeferredRebalancingClassifier
 from ltresample.training._companion import CompanionOptimizer
 from ltresample.training._step import StepTarget, step_loss
@@ -46,7 +53,8 @@ def pool_of(shape, counts=(6, 3)):
 def begun(f, shape, safa=None, counts=(6, 3)):
     pool = pool_of(shape, counts)
     safa = SAFA("0") if safa is None else safa
-    return pool, safa.online(pool, classes=np.arange(len(counts)), f=f, seed=Seed(0))
+    bound = safa.bind(pool, classes=np.arange(len(counts)), f=f, seed=Seed(0))
+    return pool, Step(bound.method, bound.pool, Seed(0), f=classifier_of(f))
 
 
 # ---- in the classifier ---------------------------------------------------------------------------
@@ -118,12 +126,12 @@ def test_a_step_is_what_it_would_be_without_hooks():
     )
     pool, online = begun(f, (1, 8, 8), SAFA("2", tail_spread_weight=0.5), counts=(8, 5, 3))
     x = pool.x.take(torch.arange(16))
-    networks = copy.deepcopy(online.g_)
-    made = online.rewrite(x, pool.y, seed=Seed(1))
+    networks = copy.deepcopy(online.method.networks)
+    made = online(x, pool.y, seed=Seed(1))
     criterion = LDAMLoss(class_counts=[8, 5, 3])
     loss = step_loss(criterion, f.train()(x), StepTarget(made.terms))
     online.leave()
-    draw = draw_same_class_pairs(pool.y, online.is_head, Seed(1))
+    draw = draw_same_class_pairs(pool.y, online.method.is_head, Seed(1))
     features = f[:3](x)
     own = augment_tail(networks, features, pool.y, draw, SafaSettings(tail_spread_weight=0.5))
     logits = f[3:](torch.cat([features, own.x]))
@@ -202,7 +210,7 @@ def test_augmentation_happens_in_training_only():
     f = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     pool, online = begun(f, (4,), SAFA("1"))
     x = pool.x.take(torch.arange(9))
-    made = online.rewrite(x, pool.y, seed=Seed(1))
+    made = online(x, pool.y, seed=Seed(1))
     assert made.x is x
     assert made.n_requested == made.n_accepted == 3
     real, own = made.terms
@@ -219,7 +227,7 @@ def test_augmentation_happens_in_training_only():
     augmented = cross_entropy(logits[9:], real.y[9:])
     assert (torch.autograd.grad(augmented, below, retain_graph=True)[0] == 0).all()
     assert torch.autograd.grad(augmented, above, retain_graph=True)[0].abs().sum() > 0
-    generator = next(online.g_.generator.parameters())
+    generator = next(online.method.networks.generator.parameters())
     assert torch.autograd.grad(augmented, generator)[0].abs().sum() > 0
 
 
@@ -227,7 +235,7 @@ def test_end_to_end_reaches_the_layers_below():
     f = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     pool, online = begun(f, (4,), SAFA("1", gradient="end_to_end"))
     x = pool.x.take(torch.arange(9))
-    own = online.rewrite(x, pool.y, seed=Seed(1)).terms[1]
+    own = online(x, pool.y, seed=Seed(1)).terms[1]
     logits = f.train()(x)
     loss = own.criterion(logits[own.rows], own.y)
     assert torch.autograd.grad(loss, f[0].weight)[0].abs().sum() > 0
@@ -238,7 +246,7 @@ def test_batches_without_a_pair_are_trained_on_as_they_are():
     pool, online = begun(f, (4,), SAFA("1"))
     x = pool.x.take(torch.tensor([0, 1, 2]))
     for y in ([0, 0, 0], [1, 1, 1], [0, 1, 1]):
-        made = online.rewrite(x, torch.tensor(y), seed=Seed(0))
+        made = online(x, torch.tensor(y), seed=Seed(0))
         assert made.n_requested == 0
         assert len(made.terms) == 1
         assert made.terms[0].y.tolist() == y
@@ -256,7 +264,7 @@ def test_many_batches_without_a_pair_are_told_of_once():
 
     def forty_steps():
         for step in range(40):
-            online.rewrite(x, pool.y if step % 4 == 0 else lonely, seed=Seed(step))
+            online(x, pool.y if step % 4 == 0 else lonely, seed=Seed(step))
 
     with pytest.warns(LongTailWarning, match="Got 15 of 20 batches") as caught:
         forty_steps()
