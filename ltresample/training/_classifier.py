@@ -386,7 +386,9 @@ class DeferredRebalancingClassifier(TrainingNet):
         self._seen = None
         if not (self.warm_start and self.initialized_):
             self.initialize()
-        return self._train(opened, X_aux, fit_params)
+        dataset = self._dataset_of(opened)
+        with self._interruptible(dataset, X_aux, fit_params):
+            return super().partial_fit(dataset, None, X_aux=X_aux, **fit_params)
 
     def partial_fit(self, X, y=None, classes=None, *, sample_weight=None, X_aux=None, **fit_params):
         """Train for `max_epochs` epochs more.
@@ -422,7 +424,9 @@ class DeferredRebalancingClassifier(TrainingNet):
             )
         if not self.initialized_:
             self.initialize()
-        return self._train(opened, X_aux, fit_params)
+        dataset = self._dataset_of(opened)
+        with self._interruptible(dataset, X_aux, fit_params):
+            return super().partial_fit(dataset, None, X_aux=X_aux, **fit_params)
 
     def predict_proba(self, X):
         """Return the probability of each class.

@@ -2,14 +2,14 @@
 
 The calls of a fit, from the outside in (file: function)::
 
-    _classifier   fit                        check parameters, open data, initialize
-    _net          _train                     _checkpoint: is there a run to take up?
+    _classifier   fit                        check parameters, open data, initialize;
+                                             _checkpoint: is there a run to take up?
     (skorch)      partial_fit                tell callbacks that training begins and ends
     _net          fit_loop                   split real rows
     _run          begin_run                  counts, units, class weights, _look: look_at, resampler
-    _net          _one_epoch
     _run          begin_epoch                _epoch: epoch_plan -> stream, weights, rate, batch size
     _net          run_single_epoch           batches of positions; loss and sizes into the history
+    _net          train_step
     _step         rewrite_batch              augment, then _synthesis: the resampler's rows and terms
     (skorch)      train_step -> optimizer    infer -> get_loss -> _step: step_loss; backward, step
     (skorch)      validation_step            the same loss without the weights of `rebalance`
@@ -22,8 +22,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -257,15 +257,18 @@ class TrainingNet(ParameterNet):
 
     # ------------------------------------------------------------------ epochs
 
-    def _train(self, opened: Opened, X_aux: Any, fit_params: dict[str, Any]) -> TrainingNet:
-        """Train on rows that have been opened, with the network as it is."""
-        dataset = self._dataset_of(opened)
-        if self.checkpoint_dir is not None:
-            self._checkpoint = Checkpoint(self, dataset, X_aux, fit_params)
+    @contextmanager
+    def _interruptible(
+        self, dataset: RowDataset, X_aux: Any, fit_params: dict[str, Any]
+    ) -> Iterator[None]:
+        """Write down what happens meanwhile, and take up a run that was interrupted."""
+        if self.checkpoint_dir is None:
+            yield
+            return
+        self._checkpoint = Checkpoint(self, dataset, X_aux, fit_params)
         try:
-            if self._checkpoint is not None:
-                self._checkpoint.take_up(self)  # before callbacks look at the history
-            return super().partial_fit(dataset, None, X_aux=X_aux, **fit_params)
+            self._checkpoint.take_up(self)  # before callbacks look at the history
+            yield
         finally:
             self._checkpoint = None
 
@@ -307,7 +310,13 @@ class TrainingNet(ParameterNet):
             if resumed is not None:
                 resumed.restore_rest(self)
             for _ in range(epochs):
-                self._one_epoch(loaders, fit_params, dataset_train=train, dataset_valid=valid)
+                self._begin_epoch(train, valid)
+                self.run_single_epoch(loaders[0], True, "train", self.train_step, **fit_params)
+                with self._run.weights.left_out():
+                    self.run_single_epoch(
+                        loaders[1], False, "valid", self.validation_step, **fit_params
+                    )
+                self._end_epoch(train, valid)
             if self._checkpoint is not None:
                 self._checkpoint.finish(self)
         finally:
@@ -334,22 +343,18 @@ class TrainingNet(ParameterNet):
         if synthesis is not None:
             synthesis.leave()
 
-    def _one_epoch(self, loaders, fit_params, **datasets) -> None:
+    def _begin_epoch(self, train: RowDataset, valid: Any) -> None:
+        """Carry out the plan of an epoch, then let callbacks hear of it."""
         run, epoch = self._run, len(self.history)
         run.begin_epoch(self, epoch)
         if run.synthesizing:
-            run.synthesis.begin_epoch(epoch, self.max_epochs, datasets["dataset_valid"])
-        self.notify("on_epoch_begin", **datasets)
-        for loader, prefix, step in zip(
-            loaders, ("train", "valid"), (self.train_step, self.validation_step), strict=True
-        ):
-            training = prefix == "train"
-            with nullcontext() if training else run.weights.left_out():
-                self.run_single_epoch(
-                    loader, training=training, prefix=prefix, step_fn=step, **fit_params
-                )
+            run.synthesis.begin_epoch(epoch, self.max_epochs, valid)
+        self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
+
+    def _end_epoch(self, train: RowDataset, valid: Any) -> None:
+        """Let callbacks hear of the end, and write the state down."""
         try:
-            self.notify("on_epoch_end", **datasets)
+            self.notify("on_epoch_end", dataset_train=train, dataset_valid=valid)
         except KeyboardInterrupt:  # early stopping
             if self._checkpoint is not None:
                 self._checkpoint.finish(self)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from skorch import NeuralNetClassifier
@@ -166,10 +167,12 @@ class ParameterNet(NeuralNetClassifier):
     # why: a criterion is copied, built from this net's seed, and follows the network's type
     def initialize_criterion(self) -> ParameterNet:
         """Build the criterion, or copy the one that was given, in the network's type."""
+        settings = self.get_params_for("criterion")
+        if isinstance(settings.get("weight"), np.ndarray | list | tuple):
+            settings["weight"] = torch.as_tensor(np.asarray(settings["weight"], dtype=np.float64))
         with global_streams(self.seed_.child("criterion"), self.device):
-            super().initialize_criterion()
-        if self.criterion_ is self.criterion:
-            self.criterion_ = copy.deepcopy(self.criterion)
+            criterion = self.initialized_instance(self.criterion, settings)
+        self.criterion_ = copy.deepcopy(criterion) if criterion is self.criterion else criterion
         if isinstance(self.criterion_, nn.Module):
             floats = (p for p in self.module_.parameters() if p.is_floating_point())
             like = next(floats, torch.empty(0))

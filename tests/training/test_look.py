@@ -276,6 +276,7 @@ TYPES = [
     {"criterion": nn.CrossEntropyLoss, "rebalance": "reweight"},
     {"criterion": nn.CrossEntropyLoss, "class_weight": "balanced"},
     {"criterion": nn.CrossEntropyLoss, "criterion__weight": torch.tensor([1.0, 2.0, 3.0])},
+    {"criterion": nn.CrossEntropyLoss, "criterion__weight": np.array([1.0, 2.0, 3.0])},
     {"criterion": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]).double())},
     {"criterion": nn.MultiMarginLoss, "class_weight": "balanced"},
     {"criterion": CrossEntropy, "class_weight": {0: 1 / 3}},
