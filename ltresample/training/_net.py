@@ -2,8 +2,8 @@
 
 The calls of a fit, from the outside in (file: function)::
 
-    _classifier   fit                        check parameters, open data, initialize;
-                                             _checkpoint: is there a run to take up?
+    _classifier   fit                        check parameters (_surface), open data, initialize
+                                             (_data_net, _network); _checkpoint: a run to take up?
     (skorch)      partial_fit                tell callbacks that training begins and ends
     _net          fit_loop                   split real rows
     _run          begin_run                  counts, units, class weights, _look: look_at, resampler
@@ -19,8 +19,6 @@ The calls of a fit, from the outside in (file: function)::
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,232 +26,44 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import validate_parameter_constraints
-from skorch.dataset import Dataset, unpack_data
-from skorch.utils import data_from_dataset, is_skorch_dataset, to_numpy
+from skorch.dataset import unpack_data
+from skorch.utils import to_numpy
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
 
 from ltresample._random import Seed, global_streams
 from ltresample._torch import unwrapped
 from ltresample.exceptions import NotFiniteError
-from ltresample.rows import TakenRows, row_shape_of
 from ltresample.training._checkpoint import Checkpoint
 from ltresample.training._criterion import needs_of, probabilities_by
-from ltresample.training._data import BatchRows, FetchedBatches, RowDataset, as_it_is
-from ltresample.training._device import place_of, place_of_rows
-from ltresample.training._holdout import split_rows
-from ltresample.training._index_samplers import IndexBatches
+from ltresample.training._data import BatchRows, RowDataset
+from ltresample.training._data_net import DataNet
+from ltresample.training._device import place_of
 from ltresample.training._look import watch_head
-from ltresample.training._network import (
-    LOG_PROBABILITIES,
-    default_module,
-    first_of,
-    shape_arguments,
-)
-from ltresample.training._opening import Opened, encoded, open_rows, open_training
-from ltresample.training._parameters import ParameterNet
-from ltresample.training._run import Run, begin_run
+from ltresample.training._network import LOG_PROBABILITIES, first_of
+from ltresample.training._run import begin_run
 from ltresample.training._step import (
     StepTarget,
     autocast_of,
-    check_precision,
     in_single,
     not_finite,
     rewrite_batch,
     step_loss,
 )
-from ltresample.training._surface import check_callbacks, check_surface, loader_settings
+from ltresample.training._surface import check_callbacks
 
 __all__ = ["TrainingNet"]
 
 
-class TrainingNet(ParameterNet):
+class TrainingNet(DataNet):
     """Base of the classifier: skorch's template with rows, deferral and synthesis in its hooks.
 
     Each member of skorch's that is replaced says why in its comment.
     """
 
-    _run: Run | None = None
     _checkpoint: Checkpoint | None = None
-    _batch_rows: Any = None  # rows of the batch of which callbacks are told
-    _row_shape: tuple[int, ...] | None = None
-    _double: bool = False
-    _output_kind: str | None = None  # what the network gives, known from the first training on
-    _seen: tuple[set[str], np.ndarray] | None = None  # training splits so far, and their counts
-    _trimmed: Callable[[Tensor], Tensor] | None = (
-        None  # what gives probabilities when all else is gone
-    )
+    _trimmed: Callable[[Tensor], Tensor] | None = None  # gives probabilities without a criterion
     _is_main: bool = True  # of several processes, the one that writes and shows
-
-    # ------------------------------------------------------------------ parameters and shapes
-
-    def _check_parameters(self) -> None:
-        self.check_training_readiness()
-        given = {k: v for k, v in vars(self).items() if k in self._parameter_constraints}
-        validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
-        if self.class_weight is not None and self.rebalance == "reweight":
-            raise ValueError(
-                "class_weight and rebalance='reweight' both set the class weights of the loss. Got "
-                f"class_weight={self.class_weight!r}. Leave one of them out."
-            )
-        if self.classes is not None and len(np.unique(self.classes)) < max(2, len(self.classes)):
-            raise ValueError(
-                "classes must name at least two classes, each once. Got "
-                f"classes={list(self.classes)[:20]!r}. Leave it out to take those in y."
-            )
-        check_surface(self)
-        check_precision(self)
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """Labels, sorted: those of `classes`, else those that were in y."""
-        # columns of the output are in the order of the labels, whatever the order in `classes`
-        return super().classes_ if self.classes is None else np.unique(self.classes)
-
-    def _learn_shape(self, x: Any, labels: np.ndarray) -> None:
-        """Note the classes and the shape of a row: what the network is built from."""
-        classes = np.unique(labels)
-        if len(classes) < 2 and self.classes is None:
-            raise ValueError(
-                f"y must hold at least two classes. Got one class, {classes.tolist()}, in "
-                f"{len(labels)} rows. There is nothing to learn from one class."
-            )
-        self.classes_inferred_ = classes
-        self._row_shape = row_shape_of(x)
-        self._double = str(getattr(x, "dtype", "")).endswith("float64")
-        self._seen = None
-
-    def _check_same(self, x: Any, labels: np.ndarray) -> None:
-        """Refuse rows and labels that the network, as it was built, cannot go on with."""
-        shape = row_shape_of(x)
-        if self._row_shape is not None and shape != self._row_shape:
-            raise ValueError(
-                f"Rows must have the shape that the network was built for, {self._row_shape}. Got rows "
-                f"of shape {shape}. Call fit with warm_start=False to start anew."
-            )
-        unknown = np.setdiff1d(labels, self.classes_)
-        if self.warm_start and len(unknown):
-            raise ValueError(
-                "warm_start goes on with a network for the classes "
-                f"{self.classes_.tolist()[:20]}. Got {unknown.tolist()[:5]} in y as well. Pass "
-                "warm_start=False to start anew, or name all classes in classes= before the first fit."
-            )
-
-    def _count(self, train: RowDataset, counts: np.ndarray) -> np.ndarray:
-        """Return rows of each class in all different training splits since the network was built."""
-        digest = hashlib.sha256(train.target.numpy().tobytes())
-        few = np.linspace(0, len(train) - 1, min(8, len(train))).astype(np.int64)
-        digest.update(train.rows.gather(few).float().cpu().numpy().tobytes())
-        seen, total = self._seen or (set(), np.zeros_like(counts))
-        if digest.hexdigest() not in seen:  # the same rows again are no more rows
-            self._seen = ({*seen, digest.hexdigest()}, total + counts)
-        return self._seen[1]
-
-    # why: a network is told, or built from, the shape of the data; instances are copied
-    def initialize_module(self) -> TrainingNet:
-        """Build the network from the shape of the data, or copy the one that was given."""
-        settings = self.get_params_for("module")
-        with global_streams(self.seed_.child("module"), self.device):
-            module = self._built(settings)
-        if self._row_shape is not None and len(self._row_shape) == 3:
-            module = module.to(memory_format=torch.channels_last)  # convolutions are faster so
-        self.module_ = module if self.dtype is None else module.to(self.dtype)
-        self._output_kind = None
-        return self
-
-    def _built(self, settings: dict[str, Any]) -> nn.Module:
-        if isinstance(self.module, nn.Module) and not settings:
-            return copy.deepcopy(self.module)
-        try:
-            n_classes = len(self.classes_)
-        except AttributeError:
-            n_classes = None
-        if self.module is not None:
-            told = shape_arguments(self.module, self._row_shape, n_classes)
-            return self.initialized_instance(self.module, {**told, **settings})
-        row_shape = settings.pop("row_shape", None)
-        row_shape = self._row_shape if self._row_shape is not None else row_shape
-        if row_shape is None or n_classes is None:
-            raise ValueError(
-                "module=None is built from the shape of the data, which is not known yet. Call fit, or "
-                "pass a module. To initialize without data, for load_params, pass classes= and "
-                "module__row_shape, for example module__row_shape=(20,) or (3, 32, 32)."
-            )
-        if needs_of(self.criterion).cosine_head:
-            settings = {"head": "cosine", **settings}
-        module = default_module(tuple(row_shape), n_classes, **settings)
-        on_cpu = self.device is not None and torch.device(self.device).type == "cpu"
-        return module.double() if self._double and on_cpu and len(row_shape) == 1 else module
-
-    # ------------------------------------------------------------------ data
-
-    def _row_dtype(self) -> torch.dtype:
-        types = (p.dtype for p in self.module_.parameters() if p.is_floating_point())
-        return next(types, self.dtype or torch.float32)
-
-    def _dataset_of(self, opened: Opened) -> RowDataset:
-        dtype = self._row_dtype()
-        rows = TakenRows(opened.x, dtype=dtype, held=place_of_rows(self, opened.x, dtype))
-        labels, weight, index = opened[1:]
-        if index is not None:
-            rows = rows.subset(index)
-        return RowDataset(rows, labels, encoded(labels, self.classes_), weight, index)
-
-    def _rows_of(self, X: Any, y: Any) -> RowDataset:
-        """Return rows with labels as a data set of this net's; its own as they are."""
-        if isinstance(X, RowDataset):
-            return X
-        return self._dataset_of(open_training(self, X, y, None, reset=False))
-
-    # why: rows of any container, as the network takes them, and a batch of a run as it is
-    def get_dataset(self, X, y=None):
-        """Return rows to predict as a data set; data sets as they are."""
-        if isinstance(X, RowDataset):
-            return X
-        if self._is_batch(X):
-            return Dataset(X.x if isinstance(X, BatchRows) else X)
-        return RowDataset(TakenRows(open_rows(self, X), dtype=self._row_dtype()))
-
-    def _is_batch(self, X: Any) -> bool:
-        """Tell whether rows are those of which callbacks are being told; their labels are indices."""
-        return self._batch_rows is not None and X is self._batch_rows
-
-    # why: the split is stratified, seeded, and of real rows
-    def get_split_datasets(self, X, y=None, **split_params):
-        """Split real rows into a training and a validation part, before anything is resampled."""
-        X = self._rows_of(X, y)
-        train, valid = split_rows(X, self.train_split, self.seed_.child("split"), **split_params)
-        if valid is not None and not isinstance(valid, RowDataset) and is_skorch_dataset(valid):
-            x, labels = data_from_dataset(valid)
-            valid = self._dataset_of(Opened(open_rows(self, x), np.asarray(labels), None, None))
-        return train, valid
-
-    # why: whole batches are fetched by positions that change their law between epochs
-    def get_iterator(self, dataset, training=False):
-        """Return a loader of batches: those of the run where it trains, else the rows in order."""
-        if not isinstance(dataset, RowDataset):
-            return super().get_iterator(dataset, training)
-        settings = loader_settings(self, training)
-        size = settings.pop("batch_size", self.batch_size)
-        drop_last = settings.pop("drop_last", False)
-        if training and self._run is not None:
-            batches = self._run.batches
-            batches.drop_last = drop_last
-        else:
-            size = max(len(dataset), 1) if size == -1 else size
-            batches = IndexBatches(range(len(dataset)), size, drop_last=drop_last)
-        loader = self.iterator_train if training else self.iterator_valid
-        if loader is DataLoader:
-            if not settings and not self._needs_loader():
-                return FetchedBatches(dataset, batches)
-            settings["generator"] = Seed(0).child("workers").torch()
-        return loader(dataset, batch_sampler=batches, collate_fn=as_it_is, **settings)
-
-    def _needs_loader(self) -> bool:
-        """Tell whether batches have to come from a loader of PyTorch's: Accelerate takes these."""
-        return hasattr(self, "accelerator")
 
     # ------------------------------------------------------------------ epochs
 
