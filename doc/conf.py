@@ -1,7 +1,11 @@
 """Sphinx settings."""
 
+import inspect
+import re
 import sys
 from pathlib import Path
+
+from numpydoc.docscrape import ClassDoc
 
 import ltresample
 
@@ -50,6 +54,32 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 maximum_signature_line_length = 88
 
+# what inherited estimators bring along, and nobody looks for on a page
+UNSHOWN = re.compile(r"set_\w+_request|get_metadata_routing|get_feature_names_out|set_callbacks")
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out members that say nothing about the class."""
+    return True if UNSHOWN.fullmatch(name) else None
+
+
+def shorten_signature(app, what, name, obj, options, signature, return_annotation):
+    """Leave the papers' ablations, numpydoc's *Other Parameters*, out of a long signature."""
+    if what != "class" or signature is None or "Other Parameters" not in (obj.__doc__ or ""):
+        return None
+    shown = {word for entry in ClassDoc(obj)["Parameters"] for word in entry.name.split(", ")}
+    full = inspect.signature(obj)
+    kept = [parameter for name, parameter in full.parameters.items() if name in shown]
+    short = str(full.replace(parameters=kept, return_annotation=full.empty))
+    return f"{short[:-1]}, ...)", return_annotation
+
+
+def setup(app):
+    """Connect what is above."""
+    app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-signature", shorten_signature)
+
+
 # -- mathematics without a script and without a network
 html_math_renderer = "mathml"
 
@@ -68,7 +98,7 @@ html_theme_options = {
         "image_light": "_static/mark.svg",
         "image_dark": "_static/mark.svg",
     },
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "show_nav_level": 1,
     "show_toc_level": 2,

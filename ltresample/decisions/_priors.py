@@ -91,7 +91,7 @@ def estimate_prior(
     tol : float, default=1e-8
         The rounds end when no share changes by more. Smaller is more exact and takes longer.
     max_iter : int, default=10000
-        Most rounds. If they do not suffice there is a `ConvergenceWarning`.
+        Most rounds. If they do not suffice there is a ``ConvergenceWarning``.
 
     Returns
     -------
