@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,14 +147,19 @@ def suite_of_tables(records: Path) -> str:
             cells = [_score(whole, name, model, form, "bacc") for model in models]
             if any(cell != "\\-" for cell in cells):
                 last = _score(whole, name, "HGB", form, "ap")
-                rows.append([name + added, *cells, last])
+                rows.append([_with_shares(name) + added, *cells, last])
     note = f"""Balanced accuracy in per cent, mean over {len(whole)} tables of at most
 {max(record["n"] for record in found)} rows, five folds; the last column is average precision;
 "corrected" divides predicted probabilities by the class shares of the rows that the classifier saw,
-".05" makes 5 % of the missing rows; "duplicates" is M2m in which nothing is accepted;
+"5 %" makes that share of the missing rows; "duplicates" is M2m in which nothing is accepted;
 "ResampledClassifier" is its recipe, which is corrected too.
 Means over {min(repeats)} to {max(repeats)} repeats of a row; ``python -m benchmarks.tabular FOLDER``:"""
     return f"{note}\n\n{rst_table(rows)}"
+
+
+def _with_shares(name: str) -> str:
+    """Return a row's name with shares in per cent: "SMOTE .05" is "SMOTE 5 %"."""
+    return re.sub(r" (\.\d+)", lambda share: f" {100 * float(share[1]):.0f} %", name)
 
 
 MODELS = {"lr": "logistic regression", "svc": "linear SVM"}

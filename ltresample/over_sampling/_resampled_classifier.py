@@ -91,7 +91,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         filled up for one without ``predict_proba``.
     prior_correction : bool or "auto", default="auto"
         Divide the classifier's probabilities by the class shares of the resampled training data,
-        as `ltresample.prior_correction.PriorCorrectedClassifier` does. Needs ``predict_proba``.
+        as `ltresample.decisions.PriorCorrectedClassifier` does. Needs ``predict_proba``.
         Changes nothing where the sampler balances the classes. "auto": with the recipe only.
     target_prior : {"balanced", "training"}, dict or array-like of shape (n_classes,), \
 default="balanced"
