@@ -19,7 +19,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import train_test_split
 
-from ltresample import DistributionMatchingOversampler, M2mSampler, make_long_tailed
+from ltresample import (
+    DistributionMatchingOversampler,
+    LongTailWarning,
+    M2mSampler,
+    make_long_tailed,
+)
 from ltresample.plotting import EmbeddingDisplay, SynthesisDisplay
 
 images, digits = load_digits(return_X_y=True)
@@ -70,7 +75,9 @@ display = SynthesisDisplay.from_sampler(
 # %%
 # Where the synthetic rows lie among the real ones, in two principal components.
 
-EmbeddingDisplay.from_sampler(sampler, X_new, y_new, classes=[0, 8, 9], random_state=0).plot()
+display = EmbeddingDisplay.from_sampler(
+    sampler, X_new, y_new, classes=[0, 8, 9], random_state=0
+).plot()
 
 # %%
 # **Do they help?** The rival is plain duplication by the same code: ``synthetic_share=0``. Balanced
@@ -80,7 +87,9 @@ EmbeddingDisplay.from_sampler(sampler, X_new, y_new, classes=[0, 8, 9], random_s
 
 def score(sampler, seed):
     """Return the balanced accuracy of a forest after a sampler."""
-    rows, labels = sampler.set_params(random_state=seed).fit_resample(X, y)
+    with warnings.catch_warnings():  # one of the samplers accepts nothing, which is the point
+        warnings.simplefilter("ignore", LongTailWarning)
+        rows, labels = sampler.set_params(random_state=seed).fit_resample(X, y)
     forest = RandomForestClassifier(random_state=seed).fit(rows, labels)
     return 100 * balanced_accuracy_score(y_test, forest.predict(X_test))
 
