@@ -5,9 +5,11 @@ from __future__ import annotations
 from imblearn.utils import check_sampling_strategy, check_target_type
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_method_params as check_method_params
+from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 try:  # scikit-learn >= 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -24,6 +26,9 @@ except ImportError:
 __all__ = [
     "CallbackSupportMixin",
     "check_method_params",
+    "check_array",
+    "check_feature_names",
+    "check_n_features",
     "check_sample_weight",
     "check_sampling_strategy",
     "check_target_type",

@@ -26,11 +26,10 @@ from ltresample._random import Seed, root_seed
 from ltresample.exceptions import LongTailWarning
 from ltresample.guides import default_device
 from ltresample.over_sampling._carried import CarriesLabels
-from ltresample.over_sampling._data import Data, aligned_aux, open_data, pool_of
+from ltresample.over_sampling._data import Data, open_data, real_pool, within_range
 from ltresample.over_sampling._guiding import RECIPES, Guides, first_dtype
-from ltresample.over_sampling._mixed_rows import categorical_mask
 from ltresample.over_sampling._open_set_rows import open_for_training
-from ltresample.rows import Pool, TakeColumns, VaryingColumns, take_labels
+from ltresample.rows import Pool, TakeColumns, VaryingColumns, aligned_with, take_labels
 from ltresample.synthesis import Bound, Filled, Method, fill
 
 __all__ = ["About", "BaseSynthesisSampler", "Guides", "Settings"]
@@ -182,7 +181,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         data = open_data(self, X, y)
         self.sampling_strategy_ = self._strategy(data)
         seed, names = root_seed(self.random_state), getattr(self, "feature_names_in_", None)
-        aux = aligned_aux(self._aux(X_aux), names)
+        aux = aligned_with(self._aux(X_aux), data.columns)
         about = About(data.values.shape[1:], data.class_counts, names, from_aux=aux is not None)
         settings = self._resolve(about)
         wanted = _wanted(self.sampling_strategy_, data)
@@ -197,7 +196,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         out = data.container
         out.open(data.values, self._n_new(wanted, settings))
         write = out.write if columns is None else partial(columns.write, out)
-        write = self._writer(_within_range(write, values, pool), data, wanted, settings)
+        write = self._writer(within_range(write, values, pool), data, wanted, settings)
         filled = self._fill(data, method, pool, wanted, seed, settings, f, write=write)
         filled = self._labelled(filled, data, wanted, settings)
         X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
@@ -244,10 +243,6 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         )
         settings = self._resolve(about)
         pool = pool._replace(aux_x=None if aux is None else open_for_training(aux, pool))
-        columns = self._categorical(pool.x.row_shape)
-        if columns is not None:
-            columns = torch.from_numpy(columns).to(pool.y.device)
-            pool = pool._replace(space=pool.space._replace(categorical=columns))
         guides = self._guides(pool, settings, classes, seed, raw=raw, live=f)
         method = self.method(settings, pool, guides)
         if self.g is not None or len(pool.x.row_shape) == 1:  # networks on images cost too much
@@ -297,19 +292,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
 
     def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
         device = default_device([self.g, self.f], self.device, X)
-        names = getattr(self, "feature_names_in_", None)
-        return pool_of(
-            data,
-            X,
-            aux=aux,
-            device=device,
-            dtype=first_dtype([self.g, self.f]),
-            categorical=self._categorical(data.values.shape[1:], names),
-        )
-
-    def _categorical(self, row_shape: tuple[int, ...], names: Any = None) -> np.ndarray | None:
-        """Return a mask of the columns that hold categories."""
-        return categorical_mask(self.categorical_features, row_shape, names)
+        return real_pool(data, X, aux=aux, device=device, dtype=first_dtype([self.g, self.f]))
 
     def _sees_columns(self, settings: Any) -> bool:
         """Say whether something that the user brought needs all columns in their places."""
@@ -391,18 +374,6 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         }
         n_made = sum(made.values())
         _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
-
-
-def _within_range(write: Any, values: Any, pool: Pool) -> Any:
-    """Undo the rounding of single precision where it leaves the observed range of a column."""
-    if values.ndim > 2 or values.dtype != np.float64 or pool.space.scale.dtype == torch.float64:
-        return write
-    bounds = [
-        part.toarray().ravel() if sparse.issparse(part) else part
-        for part in (values.min(axis=0), values.max(axis=0))
-    ]
-    lower, upper = (torch.from_numpy(part) for part in bounds)
-    return lambda at, rows: write(at, torch.clamp(rows.cpu().double(), lower, upper))
 
 
 def _is_auto(value: Any) -> bool:

@@ -137,7 +137,13 @@ class DistributionMatchingOversampler(TranslationSampler):
     n_seeds_per_class : int or None, default=None
         As in `M2mSampler`.
     categorical_features : array-like of int, bool or str, or None, default=None
-        As in `M2mSampler`.
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: a synthetic row has those of a real row of its class that is near
+        its seed, with ``seeds="near"``, else those of its seed. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
     labels : {"hard", "soft"}, default="hard"
         As in `M2mSampler`; rows that start from open-set samples have hard labels.
     batch_size, device, n_jobs, random_state, verbose
@@ -151,6 +157,9 @@ class DistributionMatchingOversampler(TranslationSampler):
         As in `M2mSampler`. With `X_aux`, `seed_index` of synthetic rows is a row of it.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
         As in `M2mSampler`.
+    columns_ : dict
+        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray

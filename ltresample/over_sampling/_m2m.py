@@ -100,10 +100,13 @@ class M2mSampler(TranslationSampler):
         Only this many samples of a class, drawn at random once, may be seeds; with
         ``seeds="distribution"``.
     categorical_features : array-like of int, bool or str, or None, default=None
-        Positions, mask or names of columns that hold codes of categories. They never move: with
-        ``seeds="near"`` a synthetic row has the categories of the near sample of its own class,
-        else those of its seed. Columns of whole numbers and truth values are known by their type
-        and rounded.
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: a synthetic row has those of a real row of its class that is near
+        its seed, with ``seeds="near"``, else those of its seed. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
     labels : {"hard", "soft"}, default="hard"
         "soft": in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
         of the class that it started from with 1 - p. This hands on what g knows (distillation),
@@ -148,6 +151,9 @@ class M2mSampler(TranslationSampler):
         Class label to synthetic rows that duplicates replaced.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
         Labels as shares of classes; with ``labels="soft"`` only.
+    columns_ : dict
+        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray

@@ -101,6 +101,14 @@ class OpenSampler(BaseSynthesisSampler):
     logit_scale : float or "auto", default="auto"
         In training: factor on the logits in the open-set loss. "auto": 30 for a cosine head without
         a scale of its own, whose logits the criterion scales, else 1.
+    categorical_features : array-like of int, bool or str, or None, default=None
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: where rows of X are taken apart (``X_aux=None``), columns that are one
+        category together come from one row; given rows are as they are. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
     batch_size : int or "auto", default="auto"
         Rows read at once. The result does not depend on it.
     random_state : int, RandomState or None, default=None
@@ -126,6 +134,9 @@ class OpenSampler(BaseSynthesisSampler):
     provenance_ : structured ndarray, shape (n_samples_new,)
         For each row: `origin` ("original" or "open-set"), `seed_index` (its row in X or X_aux),
         `from_aux`, `source` (class index; -1 for open-set rows), `round`, `confidence` (NaN).
+    columns_ : dict
+        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray
@@ -177,6 +188,7 @@ class OpenSampler(BaseSynthesisSampler):
         "relabel": ["boolean"],
         "aux_batch_size": [None, Interval(Integral, 1, None, closed="left")],
         "logit_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "categorical_features": [None, "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
@@ -195,6 +207,7 @@ class OpenSampler(BaseSynthesisSampler):
         relabel=True,
         aux_batch_size=None,
         logit_scale="auto",
+        categorical_features=None,
         batch_size="auto",
         random_state=None,
     ):
@@ -210,6 +223,7 @@ class OpenSampler(BaseSynthesisSampler):
         self.relabel = relabel
         self.aux_batch_size = aux_batch_size
         self.logit_scale = logit_scale
+        self.categorical_features = categorical_features
         self.batch_size = batch_size
         self.random_state = random_state
 
@@ -328,7 +342,7 @@ class OpenSampler(BaseSynthesisSampler):
         """Fill with open-set samples, and count those that are real rows."""
         given, known, n_known = pool.aux_x is not None, KnownRows(data.values), 0
         if not given:
-            rows = built_in_rows(data.values, sum(wanted.values()), seed)
+            rows = built_in_rows(data, sum(wanted.values()), seed)
             pool = pool._replace(aux_x=IteratedRows(rows))
 
         def counted(at: Tensor, rows: Tensor) -> None:

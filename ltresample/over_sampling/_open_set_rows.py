@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,12 @@ __all__ = [
 ]
 
 
-def built_in_rows(values: Any, m: int, seed: Seed) -> Iterator[Tensor]:
-    """Take real rows apart and put them together at random, some at a time."""
-    make: Callable[..., Any] = permute_features
+def built_in_rows(data: Data, m: int, seed: Seed) -> Iterator[Tensor]:
+    """Take real rows apart and put them together at random, some at a time.
+
+    Columns that are one category together come from one row.
+    """
+    values, make = data.values, permute_features  # type: Any, Callable[..., Any]
     n_filled = values.nnz if sparse.issparse(values) else np.count_nonzero(values)
     if values.ndim in (3, 4):
         make = shuffle_patches
@@ -37,8 +40,19 @@ def built_in_rows(values: Any, m: int, seed: Seed) -> Iterator[Tensor]:
         values = values.toarray()
     size = max(1024, (64 << 20) // (8 * max(1, int(np.prod(values.shape[1:])))))
     for start in range(0, m, size):
-        rows = make(values, min(size, m - start), random_state=seed.child("aux", start).numpy())
-        yield as_tensor(rows.toarray() if sparse.issparse(rows) else rows)
+        own, n = seed.child("aux", start), min(size, m - start)
+        rows = make(values, n, random_state=own.numpy())
+        rows = rows.toarray() if sparse.issparse(rows) else rows
+        yield as_tensor(_whole_groups(rows, data, own.child("groups")))
+
+
+def _whole_groups(rows: np.ndarray, data: Data, seed: Seed) -> np.ndarray:
+    """Copy each group of columns that are one category together from a random real row."""
+    rng = seed.numpy()
+    for group in data.categories.groups:
+        part = data.values[rng.integers(0, data.values.shape[0], len(rows))][:, group]
+        rows[:, group] = part.toarray() if sparse.issparse(part) else part
+    return rows
 
 
 class IteratedRows:

@@ -26,7 +26,7 @@ from ltresample.over_sampling._base import (
 )
 from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._mixed_labels import first_rows, paired, soft_targets, twins
-from ltresample.over_sampling._mixed_rows import categorical_mask, flat_image_shape
+from ltresample.over_sampling._mixed_rows import flat_image_shape
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
 from ltresample.rows import Pool
 from ltresample.synthesis import Filled, Method, MixSchedule, PairMixing
@@ -58,7 +58,6 @@ class MixSettings(NamedTuple):
     synthetic_share: float = 1.0
     g_recipe: str = "erm"
     image_shape: tuple[int, ...] | None = None
-    categorical_features: np.ndarray | None = None  # mask of columns
 
 
 _OTMIX = MixSettings()
@@ -139,9 +138,13 @@ class OTMixSampler(BaseSynthesisSampler):
     image_shape : tuple of int or None, default=None
         (C, H, W) or (H, W) of rows of X that are flat images.
     categorical_features : array-like of int, bool or str, or None, default=None
-        Positions, mask or names of columns that hold codes of categories. Their values are never
-        averaged: a mixed row has all of them from the foreground or all from the background.
-        Columns of whole numbers and truth values are known by their type and rounded.
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: a mixed row has those of one of its two rows, of the
+        foreground with probability 1 - lam. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
     foreground : {"data", "batch"} or "auto", default="auto"
         In training, where foregrounds are drawn: from all training data, or from the mini-batch.
     foreground_power : float or "auto", default="auto"
@@ -209,6 +212,9 @@ class OTMixSampler(BaseSynthesisSampler):
         `from_aux` (False), `source` (class index of `seed_index`), `round`, `confidence` (NaN).
     acceptance_rate_, shortfall_ : dict
         As in `M2mSampler`; all mixed rows are accepted.
+    columns_ : dict
+        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray
@@ -346,12 +352,7 @@ class OTMixSampler(BaseSynthesisSampler):
         In training pairs of a batch have one ratio, where the mix is ours.
         """
         row_shape, settings = about.row_shape, super()._resolve(about)
-        settings = settings._replace(
-            image_shape=flat_image_shape(self.image_shape, row_shape),
-            categorical_features=categorical_mask(
-                self.categorical_features, row_shape, about.columns
-            ),
-        )
+        settings = settings._replace(image_shape=flat_image_shape(self.image_shape, row_shape))
         images = len(row_shape) > 1 or settings.image_shape is not None
         if isinstance(self.mix, str):
             mix = settings.mix if images else _FOR_TABLES.get(self.preset, settings.mix)
@@ -378,8 +379,7 @@ class OTMixSampler(BaseSynthesisSampler):
         super()._check_targets(data, wanted, from_aux=True)
 
     def _sees_columns(self, settings: MixSettings) -> bool:
-        own = (settings.image_shape, settings.categorical_features)
-        return self.g is not None or any(value is not None for value in own)
+        return self.g is not None or settings.image_shape is not None
 
     def method(self, settings: MixSettings, pool: Pool, guides: Guides) -> Method:
         """Build the method; see `BaseSynthesisSampler.method`.
@@ -398,7 +398,7 @@ class OTMixSampler(BaseSynthesisSampler):
         PairMixing
             What the engine drives.
         """
-        device, columns = pool.y.device, settings.categorical_features
+        device = pool.y.device
         affinity, features = self._affinity(settings, guides), None
         offline = guides.live is None
         if offline:
@@ -413,7 +413,6 @@ class OTMixSampler(BaseSynthesisSampler):
             features=features,
             min_foreground=self.min_foreground,
             image_shape=settings.image_shape,
-            categorical=None if columns is None else torch.from_numpy(columns).to(device),
             block_size=self.block_size,
             schedule=MixSchedule(
                 foreground=settings.foreground,

@@ -31,6 +31,7 @@ from ltresample.over_sampling._weighted_rows import (
     warn_of_lost_weights,
     weights_of_parents,
 )
+from ltresample.rows import plain
 
 __all__ = ["ResampledClassifier"]
 
@@ -231,7 +232,7 @@ default="balanced"
             weight = own if weight is None else own * weight
         if weight is not None:
             fit_params["sample_weight" if self._corrects() else keyword] = weight
-        self.classifier_ = model.fit(X_res, y_res, **fit_params)
+        self.classifier_ = model.fit(plain(X_res), y_res, **fit_params)
         if self.guide_weight:
             self.classifier_ = GuideVote(self.classifier_, self.sampler_, self.guide_weight)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
@@ -356,7 +357,7 @@ default="balanced"
             Labels.
         """
         check_is_fitted(self)
-        return self.classifier_.predict(X)
+        return self.classifier_.predict(plain(X))
 
     @available_if(_offers("predict_proba"))
     def predict_proba(self, X):
@@ -374,7 +375,7 @@ default="balanced"
             `prior_correction` those at the `target_prior`.
         """
         check_is_fitted(self)
-        return self.classifier_.predict_proba(X)
+        return self.classifier_.predict_proba(plain(X))
 
     @available_if(_offers("predict_log_proba"))
     def predict_log_proba(self, X):
@@ -391,7 +392,7 @@ default="balanced"
             Log-probabilities, in the order of `classes_`.
         """
         check_is_fitted(self)
-        return self.classifier_.predict_log_proba(X)
+        return self.classifier_.predict_log_proba(plain(X))
 
     @available_if(_offers("decision_function"))
     def decision_function(self, X):
@@ -408,7 +409,7 @@ default="balanced"
             Scores.
         """
         check_is_fitted(self)
-        return self.classifier_.decision_function(X)
+        return self.classifier_.decision_function(plain(X))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

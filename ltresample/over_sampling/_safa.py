@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ltresample._torch import pick_device
 from ltresample.over_sampling._base import BaseSynthesisSampler, Guides
-from ltresample.over_sampling._data import Data, pool_of
+from ltresample.over_sampling._data import Data, real_pool
 from ltresample.rows import Pool
 from ltresample.synthesis import (
     Method,
@@ -91,6 +91,13 @@ class SAFASampler(BaseSynthesisSampler):
         pairs. None: 30 passes over the data, between 100 and 200 steps.
     learning_rate : float, default=0.003
         Of AdamW, falling to 0 along a cosine.
+    categorical_features : array-like of int, bool or str, or None, default=None
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: a synthetic row has those of the row of its class that is moved. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
     synthetic_share : float or "auto", default="auto"
         Share of the new rows that are synthetic, in [0, 1]; the others are duplicates.
     batch_size : int or "auto", default="auto"
@@ -126,6 +133,9 @@ class SAFASampler(BaseSynthesisSampler):
         Class label to accepted / tried synthetic rows; only a row that equals its seed is rejected.
     shortfall_ : dict
         Class label to synthetic rows that duplicates replaced.
+    columns_ : dict
+        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray
@@ -178,6 +188,7 @@ class SAFASampler(BaseSynthesisSampler):
         "width": [None, Interval(Integral, 1, None, closed="left")],
         "n_steps": [None, Interval(Integral, 0, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "categorical_features": [None, "array-like"],
     }
     _presets: ClassVar[dict] = {
         "scaled": FeatureSettings(),
@@ -210,6 +221,7 @@ class SAFASampler(BaseSynthesisSampler):
         width=None,
         n_steps=None,
         learning_rate=0.003,
+        categorical_features=None,
         synthetic_share="auto",
         batch_size="auto",
         device=None,
@@ -231,6 +243,7 @@ class SAFASampler(BaseSynthesisSampler):
         self.width = width
         self.n_steps = n_steps
         self.learning_rate = learning_rate
+        self.categorical_features = categorical_features
         self.synthetic_share = synthetic_share
         self.batch_size = batch_size
         self.device = device
@@ -264,7 +277,7 @@ class SAFASampler(BaseSynthesisSampler):
         self._name_single_samples(data, wanted)
 
     def _pool(self, data: Data, X: Any, aux: Any) -> Pool:
-        return pool_of(data, X, device=pick_device(self.device))
+        return real_pool(data, X, device=pick_device(self.device))
 
     def _sees_columns(self, settings: Any) -> bool:
         return False

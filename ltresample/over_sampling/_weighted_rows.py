@@ -6,18 +6,15 @@ import warnings
 from typing import Any
 
 import numpy as np
-import torch
-from scipy import sparse
-from torch import Tensor
 
 from ltresample._compat import check_sample_weight
 from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling._data import labels_of
+from ltresample.rows import take_rows
 
 __all__ = [
     "mixed",
     "positive",
-    "take_rows",
     "to_weighted_pairs",
     "warn_of_lost_weights",
     "weights_of_parents",
@@ -76,17 +73,6 @@ def to_weighted_pairs(
         )
     index, k = np.nonzero(targets)
     return take_rows(X, index), classes[k], targets[index, k]
-
-
-def take_rows(X: Any, index: np.ndarray) -> Any:
-    """Return rows of any container."""
-    if isinstance(X, Tensor):
-        return X[torch.from_numpy(index).to(X.device)]
-    if isinstance(X, list | tuple):
-        return [X[i] for i in index]
-    if sparse.issparse(X):
-        return X.tocsr()[index].asformat(X.format)
-    return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
 
 def positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weight: Any):

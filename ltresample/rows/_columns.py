@@ -109,6 +109,8 @@ class VaryingColumns(NamedTuple):
 
     def write(self, container: Container, positions: Tensor, rows: Tensor) -> None:
         """Give new rows (m, n_varying) to a container, with the constant columns in their places."""
-        full = np.tile(self.constant, (len(rows), 1)).astype(to_numpy(rows).dtype, copy=False)
+        # in a type that holds large whole numbers as they are
+        dtype = np.result_type(self.constant.dtype, to_numpy(rows).dtype)
+        full = np.tile(self.constant, (len(rows), 1)).astype(dtype, copy=False)
         full[:, np.searchsorted(self.filled, self.varying)] = to_numpy(rows)
         container.write_columns(positions, torch.from_numpy(full), self.filled, self.width)

@@ -15,8 +15,12 @@ from scipy import sparse
 from torch import Tensor
 
 from ltresample._torch import to_numpy
+from ltresample.rows._table import Columns, is_frame
 
-__all__ = ["container_of", "take_labels"]
+__all__ = ["container_of", "extended_index", "in_type", "take_labels", "take_rows"]
+
+
+SAME_BITS = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
 def _is_frame(x: Any, library: str, kind: str) -> bool:
@@ -24,33 +28,49 @@ def _is_frame(x: Any, library: str, kind: str) -> bool:
     return module is not None and isinstance(x, getattr(module, kind))
 
 
-def container_of(x: Any) -> Container:
+def container_of(x: Any, columns: Columns | None = None) -> Container:
     """Return the container that fits `x`; what no other one takes is treated as an array."""
+    if columns is None and is_frame(x):
+        columns = Columns(x.shape[1])
     for kind in (TensorContainer, SparseContainer, PandasContainer, PolarsContainer, ListContainer):
         if kind.holds(x):
-            return kind(x)
-    return ArrayContainer(x)
+            return kind(x, columns)
+    return ArrayContainer(x, columns)
 
 
 class Container:
-    """Base: rows are kept in one preallocated array."""
+    """Base: rows are kept in one preallocated array of the type that came in."""
 
-    def __init__(self, x: Any):
+    def __init__(self, x: Any, columns: Columns | None = None):
         self.x = x
+        self.columns = columns
 
     def integer_columns(self, values: Any) -> np.ndarray | None:
-        """Say which columns hold whole numbers: a mask that broadcasts to a row, or None."""
-        return np.ones((), bool) if np.asarray(values[:0]).dtype.kind in "iub" else None
+        """Say which columns of the values hold whole numbers: a mask that broadcasts, or None."""
+        if self.columns is None:
+            return np.ones((), bool) if values.dtype.kind in "iub" else None
+        return self.columns.whole_values()
 
     def open(self, values: Any, n_new: int) -> None:
         """Make room for `n_new` rows behind the validated `values`."""
-        self.n = values.shape[0]
-        self.out = np.empty((self.n + n_new, *values.shape[1:]), dtype=values.dtype)
-        self.out[: self.n] = values
+        source = np.asarray(self.x)
+        source = source if source.dtype.kind in "biufO" or source.dtype.kind == "V" else values
+        self.n, self.dtype = values.shape[0], values.dtype
+        self.out = np.empty((self.n + n_new, *source.shape[1:]), dtype=source.dtype)
+        self.out[: self.n] = source
 
     def write(self, positions: Tensor, rows: Tensor) -> None:
         """Take synthetic rows for these positions among the new rows."""
-        self.out[self.n + positions.numpy()] = to_numpy(rows)
+        at, rows = self.n + positions.numpy(), in_type(to_numpy(rows), self.dtype)
+        if self.columns is None or self.out.dtype != object:
+            self.out[at] = rows
+            return
+        for i in range(self.columns.n):
+            self.out[at, i] = like_objects(self.columns.part(rows, i), self.x_column(i))
+
+    def x_column(self, i: int) -> np.ndarray:
+        """Return the real values of a column."""
+        return self.out[: self.n, i]
 
     def write_columns(
         self, positions: Tensor, rows: Tensor, columns: np.ndarray, width: int
@@ -66,6 +86,29 @@ class Container:
         for part in np.array_split(duplicates, len(duplicates) // 4096 + 1):
             self.out[self.n + part] = self.out[index[part]]
         return self.out
+
+
+def like_objects(part: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Return new values of a column of objects as objects of the kind of the real ones."""
+    kinds = {type(value) for value in real}
+    kind = kinds.pop() if len(kinds) == 1 else float
+    if part.dtype == object or kind is str:
+        return part
+    made = np.empty(len(part), dtype=object)
+    made[:] = [kind(value) for value in part.tolist()]
+    return made
+
+
+def in_type(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return new rows in the type of the real ones; what is too large for it is its largest."""
+    if dtype.kind not in "iu":
+        return rows.astype(dtype, copy=False)
+    ends = np.iinfo(dtype)
+    wide = rows.astype(np.float64)
+    cut = np.where((wide >= ends.max) | (wide <= ends.min), 0, wide).astype(dtype)
+    return np.where(wide >= ends.max, ends.max, np.where(wide <= ends.min, ends.min, cut)).astype(
+        dtype
+    )
 
 
 class ArrayContainer(Container):
@@ -93,27 +136,25 @@ class TensorContainer(Container):
         """Tell whether this container is for `x`."""
         return isinstance(x, Tensor)
 
-    def integer_columns(self, values: Any) -> np.ndarray | None:
-        """Say which columns hold whole numbers."""
-        real = self.x.is_floating_point() or self.x.is_complex()
-        return None if real else np.ones((), bool)
-
     def open(self, values: Any, n_new: int) -> None:
         """Make room on the tensor's device."""
         self.n = len(self.x)
         self.out = self.x.new_empty(self.n + n_new, *self.x.shape[1:])
+        # PyTorch cannot index unsigned numbers of more than 8 bits; their bits it can
+        self.bits = self.out.view(SAME_BITS.get(self.out.dtype, self.out.dtype))
         self.out[: self.n] = self.x.detach()
 
     def write(self, positions: Tensor, rows: Tensor) -> None:
         """Take synthetic rows for these positions among the new rows."""
-        self.out[self.n + positions.to(self.out.device)] = rows.to(self.out)
+        made = rows.to(self.out).view(self.bits.dtype)
+        self.bits[self.n + positions.to(self.out.device)] = made
 
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Tensor:
         """Copy duplicates and hand out the tensor."""
         duplicates = torch.from_numpy(np.flatnonzero(~synthetic)).to(self.out.device)
         source = torch.from_numpy(index).to(self.out.device)
         for part in duplicates.split(4096):
-            self.out[self.n + part] = self.out[source[part]]
+            self.bits[self.n + part] = self.bits[source[part]]
         return self.out
 
 
@@ -125,17 +166,13 @@ class SparseContainer(Container):
         """Tell whether this container is for `x`."""
         return sparse.issparse(x)
 
-    def integer_columns(self, values: Any) -> np.ndarray | None:
-        """Say which columns hold whole numbers."""
-        return np.ones((), bool) if self.x.dtype.kind in "iub" else None
-
     def open(self, values: Any, n_new: int) -> None:
         """Start to collect."""
         self.values, self.n, self.parts, self.at = values, values.shape[0], [], []
 
     def write(self, positions: Tensor, rows: Tensor) -> None:
         """Take synthetic rows for these positions among the new rows."""
-        self.parts.append(sparse.csr_array(to_numpy(rows), dtype=self.values.dtype))
+        self.parts.append(sparse.csr_array(in_type(to_numpy(rows), self.values.dtype)))
         self.at.append(positions.numpy())
 
     def write_columns(
@@ -170,12 +207,6 @@ class PandasContainer(SparseContainer):
         """Tell whether this container is for `x`."""
         return _is_frame(x, "pandas", "DataFrame")
 
-    def integer_columns(self, values: Any) -> np.ndarray | None:
-        """Say which columns hold whole numbers or truth values."""
-        kinds = [getattr(dtype, "subtype", dtype) for dtype in self.x.dtypes]
-        mask = np.array([getattr(kind, "kind", "O") in "iub" for kind in kinds])
-        return mask if mask.any() else None
-
     def write(self, positions: Tensor, rows: Tensor) -> None:
         """Take synthetic rows for these positions among the new rows."""
         self.parts.append(to_numpy(rows))
@@ -187,9 +218,9 @@ class PandasContainer(SparseContainer):
         """Hand out a frame with the columns and column types that came in."""
         import pandas as pd
 
-        rows = np.concatenate(self.parts) if self.parts else np.empty((0, self.x.shape[1]))
+        rows = np.concatenate(self.parts) if self.parts else np.empty((0, self.values.shape[1]))
         new = {
-            i: pd.Series(rows[:, i]).astype(getattr(dtype, "subtype", dtype)).astype(dtype)
+            i: _pandas_part(self.columns.part(rows, i), dtype, self.x.iloc[:, i])
             for i, dtype in enumerate(self.x.dtypes)
         }
         made = pd.DataFrame(new)
@@ -207,26 +238,44 @@ class PolarsContainer(SparseContainer):
         """Tell whether this container is for `x`."""
         return _is_frame(x, "polars", "DataFrame")
 
-    def integer_columns(self, values: Any) -> np.ndarray | None:
-        """Say which columns hold whole numbers or truth values."""
-        types = self.x.schema.dtypes()
-        mask = np.array([dtype.is_integer() or str(dtype) == "Boolean" for dtype in types])
-        return mask if mask.any() else None
-
     write, write_columns = PandasContainer.write, Container.write_columns
 
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Any:
         """Hand out a frame with the columns and column types that came in."""
         import polars as pl
 
-        rows = np.concatenate(self.parts) if self.parts else np.empty((0, self.x.shape[1]))
+        rows = np.concatenate(self.parts) if self.parts else np.empty((0, self.values.shape[1]))
+        parts = [self.columns.part(rows, i) for i in range(self.columns.n)]
         made = pl.DataFrame(
             [
-                pl.Series(name, rows[:, i]).cast(dtype)
-                for i, (name, dtype) in enumerate(self.x.schema.items())
+                _polars_part(part, name, dtype)
+                for part, (name, dtype) in zip(parts, self.x.schema.items(), strict=True)
             ]
         )
         return pl.concat([self.x, made])[self._order(synthetic, index)]
+
+
+def _pandas_part(part: Any, dtype: Any, real: Any) -> Any:
+    """Return new values of a column in the type of the real ones."""
+    import pandas as pd
+
+    if hasattr(dtype, "categories"):
+        return pd.Series(pd.Categorical(part, dtype=dtype))
+    if isinstance(dtype, np.dtype) and dtype.kind == "O":
+        return pd.Series(like_objects(part, real.to_numpy()), dtype=object)
+    kind = getattr(dtype, "subtype", dtype)
+    numeric = getattr(kind, "kind", "O") in "iu"
+    part = in_type(part, np.dtype(getattr(kind, "numpy_dtype", kind))) if numeric else part
+    return pd.Series(part).astype(kind).astype(dtype)
+
+
+def _polars_part(part: Any, name: str, dtype: Any) -> Any:
+    """Return new values of a column in the type of the real ones."""
+    import polars as pl
+
+    if part.dtype == object:
+        return pl.Series(name, part.tolist(), dtype=dtype)
+    return pl.Series(name, part).cast(dtype)
 
 
 def extended_index(index: Any, n_new: int) -> Any:
@@ -244,14 +293,24 @@ def extended_index(index: Any, n_new: int) -> Any:
     return index.append(pd.Index(labels, dtype=kind, tupleize_cols=False)).rename(index.name)
 
 
+def take_rows(x: Any, index: np.ndarray) -> Any:
+    """Return rows, or labels, of any container in the container that came in."""
+    if isinstance(x, Tensor):
+        return x[torch.from_numpy(index).to(x.device)]
+    if isinstance(x, list | tuple):
+        return [x[i] for i in index]
+    if sparse.issparse(x):
+        return x.tocsr()[index].asformat(x.format)
+    if _is_frame(x, "pandas", "Series") or _is_frame(x, "pandas", "DataFrame"):
+        return x.iloc[index]
+    if _is_frame(x, "polars", "Series") or _is_frame(x, "polars", "DataFrame"):
+        return x[index]
+    return np.asarray(x)[index]
+
+
 def take_labels(y: Any, index: np.ndarray, n_new: int) -> Any:
     """Return ``y`` at `index`, in the container that came in; the last `n_new` labels are new."""
-    if isinstance(y, list | tuple):
-        return [y[i] for i in index]
-    if isinstance(y, Tensor):
-        return y[torch.from_numpy(index).to(y.device)]
-    if _is_frame(y, "pandas", "Series") or _is_frame(y, "pandas", "DataFrame"):
-        return y.iloc[index].set_axis(extended_index(y.index, n_new), axis=0)
-    if _is_frame(y, "polars", "Series") or _is_frame(y, "polars", "DataFrame"):
-        return y[index]
-    return np.asarray(y)[index]
+    taken = take_rows(y, index)
+    if hasattr(taken, "iloc"):
+        return taken.set_axis(extended_index(y.index, n_new), axis=0)
+    return taken

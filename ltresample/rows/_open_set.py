@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from ltresample._torch import as_tensor, drop_mapped_pages
 from ltresample.exceptions import LongTailWarning
+from ltresample.rows._door import check_finite, known_container, open_numbers
+from ltresample.rows._pixels import PixelUnit
 from ltresample.rows._sources import (
     ArrayRows,
     DatasetRows,
@@ -20,12 +22,14 @@ from ltresample.rows._sources import (
     Rows,
     RowStream,
     ScaledRows,
+    ScaledStream,
     SubsetRows,
     checked_finite,
     first_part,
 )
+from ltresample.rows._table import Columns, encoded_table, is_frame
 
-__all__ = ["check_random_access", "open_set_rows"]
+__all__ = ["aligned_with", "check_random_access", "open_set_rows"]
 
 _LOOK = 1024  # rows that are looked at where a look at all of them would read a whole file
 
@@ -44,6 +48,7 @@ def open_set_rows(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | None = None,
+    unit: PixelUnit | None = None,
 ) -> Rows | RowStream:
     """Open open-set samples and check them against real rows.
 
@@ -56,6 +61,9 @@ def open_set_rows(
         Real rows: all of them, or enough to see their range.
     dtype, device
         Of the rows that are given.
+    unit : PixelUnit or None, default=None
+        What the pixels of the real rows were measured in before they were scaled. None: they are
+        as they came.
 
     Returns
     -------
@@ -88,15 +96,55 @@ def open_set_rows(
     if len(rows.row_shape) < 2:
         _warn_of_far_columns(look, example)
         return rows
+    whole = is_byte or bool((look == look.round()).all() and look.min() >= 0 and look.max() > 1)
+    is_byte = is_byte or (unit is PixelUnit.BYTES and whole and float(look.max()) <= 255)
     factor = _factor(look, is_byte, example)
     if factor == 1:
         return rows
-    if isinstance(rows, RowStream):
-        raise ValueError(
-            "A loader must give images in the range of X. Got unsigned bytes for X in [0, 1]. "
-            "Divide by 255 in the loader's Dataset or collate_fn."
-        )
-    return ScaledRows(rows, factor)
+    return ScaledStream(rows, factor) if isinstance(rows, RowStream) else ScaledRows(rows, factor)
+
+
+def aligned_with(X_aux: Any, columns: Columns | None) -> Any:
+    """Return open-set samples with their columns in the order of X's, where both have names.
+
+    Frames and tables of objects become numbers, with X's categories.
+
+    Parameters
+    ----------
+    X_aux : array-like, frame, Dataset, loader or None
+        Open-set samples.
+    columns : Columns or None
+        Those of X. None: X is no table.
+
+    Returns
+    -------
+    array-like, Dataset, loader or None
+        What `open_set_rows` takes.
+
+    Raises
+    ------
+    ValueError
+        If a column of X is missing, or a category is not one of X's.
+    """
+    if columns is None or X_aux is None or isinstance(X_aux, Dataset | DataLoader | Tensor):
+        return X_aux
+    X_aux = known_container(X_aux, "X_aux")
+    if is_frame(X_aux) and columns.names is not None:
+        own = list(X_aux.columns)
+        missing = [repr(name) for name in columns.names if name not in own]
+        if missing:
+            raise ValueError(
+                f"X_aux must have the columns of X. Got a frame without {', '.join(missing[:5])}"
+                f"{' and others' if len(missing) > 5 else ''}. Pass a frame with all of them, or an "
+                "array with the columns in the order of X."
+            )
+        X_aux = X_aux if own == list(columns.names) else X_aux[list(columns.names)]
+    is_table = is_frame(X_aux) or (isinstance(X_aux, np.ndarray) and X_aux.dtype.kind == "O")
+    if is_table and len(X_aux) and len(X_aux.shape) == 2 and X_aux.shape[1] == columns.n:
+        values = encoded_table(X_aux, "X_aux", columns)[0]
+        check_finite(values, "X_aux", columns)
+        return values
+    return X_aux
 
 
 def check_random_access(rows: Any) -> None:
@@ -114,19 +162,11 @@ def _opened(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:
     for kind, opening in _OPENINGS.items():
         if isinstance(X_aux, kind):
             return opening(X_aux, dtype, device)
-    X_aux = X_aux.to_numpy() if hasattr(X_aux, "to_numpy") else X_aux
     if isinstance(X_aux, Iterator):
         return RowStream(X_aux, dtype=dtype, device=device)
-    if not hasattr(X_aux, "shape"):
-        X_aux = np.asarray(X_aux)
-    if not isinstance(X_aux, Tensor) and X_aux.dtype.kind not in "buif":
-        raise ValueError(
-            f"X_aux must hold numbers. Got X_aux of type {X_aux.dtype}. Encode it as X was encoded."
-        )
-    if isinstance(X_aux, Tensor) and X_aux.is_complex():
-        raise ValueError(f"X_aux must hold real numbers. Got X_aux of type {X_aux.dtype}.")
-    kind = MappedRows if isinstance(X_aux, np.memmap) else ArrayRows
-    return kind(X_aux.tocsr() if hasattr(X_aux, "tocsr") else X_aux, dtype=dtype, device=device)
+    values = open_numbers(X_aux, "X_aux")
+    kind = MappedRows if isinstance(values, np.memmap) else ArrayRows
+    return kind(values, dtype=dtype, device=device)
 
 
 def _open_subset(subset: Subset, dtype: torch.dtype, device: Any) -> Rows:

@@ -129,9 +129,38 @@ def index_of(array: np.ndarray | list[int], device=None) -> Tensor:
     return torch.as_tensor(np.asarray(array, dtype=np.int64), device=device)
 
 
-def pool_of(rows: Rows, y: Tensor, counts: np.ndarray, *, aux=None, weight=None) -> Pool:
-    """Return the engine its view of a training split."""
-    space = space_of(rows, weight=weight)
+def pool_of(
+    rows: Rows,
+    y: Tensor,
+    counts: np.ndarray,
+    *,
+    aux: Rows | None = None,
+    weight: Tensor | None = None,
+    space: Space | None = None,
+) -> Pool:
+    """Return the engine its view of real samples.
+
+    Parameters
+    ----------
+    rows : Rows
+        The samples.
+    y : Tensor of shape (n,)
+        Class index.
+    counts : ndarray of shape (K,)
+        Training counts.
+    aux : Rows or None, default=None
+        Open-set samples.
+    weight : Tensor of shape (n,) or None, default=None
+        Sample weights.
+    space : Space or None, default=None
+        Units and bounds; None: those of the rows.
+
+    Returns
+    -------
+    Pool
+        On the device of the rows.
+    """
+    space = space_of(rows, weight=weight) if space is None else space
     device = space.scale.device
     return Pool(
         x=rows,

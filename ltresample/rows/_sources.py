@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ltresample._torch import as_tensor, drop_mapped_pages
+from ltresample.rows._numbers import plain_array
 
 __all__ = [
     "ArrayRows",
@@ -19,6 +20,7 @@ __all__ = [
     "RowStream",
     "Rows",
     "ScaledRows",
+    "ScaledStream",
     "SubsetRows",
     "checked_finite",
     "first_part",
@@ -71,6 +73,11 @@ class ArrayRows:
         self.x = x
         self.dtype = dtype
         self.device = x.device if device is None and isinstance(x, Tensor) else device
+
+    @property
+    def gives_bytes(self) -> bool:
+        """Whether the rows are images of numbers from 0 to 255."""
+        return len(self.x.shape) > 2 and self.x.dtype in (np.uint8, torch.uint8)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -282,11 +289,21 @@ class ScaledRows:
         return self.rows.take(index).mul_(self.factor)
 
 
+class ScaledStream(ScaledRows):
+    """A stream of rows times a number."""
+
+    is_stream = True
+
+    def read(self, m: int) -> Tensor:
+        """Return the next m rows."""
+        return self.rows.read(m).mul_(self.factor)
+
+
 def first_part(item: Any) -> Tensor:
     """Take the row or rows out of what a Dataset or a loader gives."""
     while isinstance(item, list | tuple):
         item = item[0]
-    return item if isinstance(item, Tensor) else torch.as_tensor(np.asarray(item))
+    return item if isinstance(item, Tensor) else as_tensor(plain_array(np.asarray(item), "A row"))
 
 
 def checked_finite(x: Tensor) -> Tensor:

@@ -11,15 +11,20 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from ltresample._torch import as_tensor
+from ltresample.rows._categories import categories_of
+from ltresample.rows._pixels import PixelUnit, is_scaled, pixel_unit
+from ltresample.rows._sources import first_part
+from ltresample.rows._space import Space, space_of
+from ltresample.rows._table import Columns, array_columns
 
-__all__ = ["TakenRows", "can_be_held", "has_pixels", "row_shape_of"]
+__all__ = ["TakenRows", "can_be_held", "row_shape_of", "table_space"]
 
 IN_MEMORY = 256 << 20  # bytes up to which rows are converted once, not batch by batch
 CHUNK = 64 << 20  # bytes that are copied to a device together
 
 
 class TakenRows:
-    """Rows of one split as floating-point tensors; images of 8-bit numbers are scaled to [0, 1].
+    """Rows of one split as floating-point tensors; images of bytes are scaled to [0, 1].
 
     Implements the engine's `Rows`.
 
@@ -35,6 +40,9 @@ class TakenRows:
         Where they are given; None: where they are.
     held : torch.device or None
         Where all of them are kept, 8-bit images as bytes, and taken from. None: where they are.
+    unit : PixelUnit or None
+        What the pixels of images were measured in when a network was fitted. None: it is learnt
+        from `x`.
     """
 
     is_stream = False
@@ -47,14 +55,16 @@ class TakenRows:
         dtype: torch.dtype,
         device: torch.device | None = None,
         held: torch.device | None = None,
+        unit: PixelUnit | None = None,
     ):
         self.x = x
         self.index = index
         self.dtype = dtype
         self.device = device
         self.shape = row_shape_of(x)
-        self.pixels = has_pixels(x)
-        self._ready = self._in_memory() if held is None else _copied(x, self.kept_dtype, held)
+        self.unit = pixel_unit(x) if unit is None else unit
+        self.pixels = is_scaled(x, self.unit)
+        self._ready = self._in_memory() if held is None else self._held(held)
         self._index_there: Tensor | None = None  # `index` where `_ready` is
 
     def _in_memory(self) -> Tensor | None:
@@ -69,6 +79,11 @@ class TakenRows:
         n_bytes = x.shape[0] * int(np.prod(self.shape)) * self.dtype.itemsize
         return self._converted(x) if n_bytes <= IN_MEMORY else None
 
+    def _held(self, device: torch.device) -> Tensor:
+        """Copy all rows to a device; bytes stay bytes, and are scaled when they are taken."""
+        rows = _copied(self.x, self.kept_dtype, device)
+        return _scaled(rows) if self.pixels and rows.dtype != torch.uint8 else rows
+
     @property
     def row_shape(self) -> tuple[int, ...]:
         """Shape of one row."""
@@ -80,7 +95,8 @@ class TakenRows:
     @property
     def kept_dtype(self) -> torch.dtype:
         """Type in which rows are held."""
-        return torch.uint8 if self.pixels else self.dtype
+        is_byte = getattr(self.x, "dtype", None) in (np.uint8, torch.uint8)
+        return torch.uint8 if self.pixels and is_byte else self.dtype
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
@@ -107,8 +123,8 @@ class TakenRows:
             at = torch.from_numpy(at).to(self._ready.device, non_blocking=True)
             return self._finished(self._ready.index_select(0, at))
         if isinstance(self.x, TorchDataset):
-            rows = torch.stack([as_tensor(self.x[int(i)][0]) for i in at])
-            return rows.to(self.dtype)
+            rows = torch.stack([first_part(self.x[int(i)]).detach() for i in at]).to(self.dtype)
+            return _scaled(rows) if self.pixels else rows
         at = torch.from_numpy(at).to(self.x.device) if isinstance(self.x, Tensor) else at
         return self._converted(self.x[at])
 
@@ -117,7 +133,9 @@ class TakenRows:
             return part.detach()
         part = part.toarray() if sparse.issparse(part) else part
         rows = as_tensor(part, dtype=self.dtype)
-        return _scaled(rows) if self.pixels else rows
+        if not self.pixels:
+            return rows
+        return _scaled(rows if rows.dtype != _dtype_of(part) else rows.clone())
 
     def _finished(self, rows: Tensor) -> Tensor:
         """Scale what is held as bytes."""
@@ -139,7 +157,7 @@ class TakenRows:
 
     def like(self, x: Any) -> TakenRows:
         """Return rows of another container in the same units and type."""
-        return type(self)(x, dtype=self.dtype, device=self.device)
+        return type(self)(x, dtype=self.dtype, device=self.device, unit=self.unit)
 
     def raw(self) -> Any:
         """Return these rows as they came in."""
@@ -149,14 +167,54 @@ class TakenRows:
         return self.x[at]
 
 
+def table_space(
+    rows: TakenRows,
+    *,
+    weight: Tensor | None = None,
+    columns: Columns | None = None,
+    features: Any = None,
+) -> Space:
+    """Return the space of training rows, with the columns that hold whole numbers and categories.
+
+    Parameters
+    ----------
+    rows : TakenRows
+        Training rows.
+    weight : Tensor of shape (n,) or None, default=None
+        Sample weights.
+    columns : Columns or None, default=None
+        What the columns of a table are; None: numbers of one type.
+    features : array-like or None, default=None
+        A sampler's `categorical_features`.
+
+    Returns
+    -------
+    Space
+        In the type and place of the rows. The items of a Dataset are not looked at for whole numbers
+        and one-hot columns.
+    """
+    source, is_table = rows.x, len(rows.row_shape) == 1
+    if isinstance(source, TorchDataset):
+        width = rows.row_shape[0] if is_table else 0
+        known = Columns(width) if is_table else None
+        values = np.empty((1, *rows.row_shape), dtype=np.float32)
+        kinds = categories_of(values, known, () if features is None and is_table else features)
+        return space_of(rows, weight=weight, categorical=kinds.mask)
+    values = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
+    columns = array_columns(values) if columns is None else columns
+    kinds = categories_of(values, columns, features)
+    whole = None if columns is None else columns.whole_values()
+    return space_of(rows, weight=weight, integer=whole, categorical=kinds.mask)
+
+
 def row_shape_of(x: Any) -> tuple[int, ...]:
     """Return the shape of one row of a container."""
-    return tuple(as_tensor(x[0][0]).shape) if isinstance(x, TorchDataset) else tuple(x.shape[1:])
+    return tuple(first_part(x[0]).shape) if isinstance(x, TorchDataset) else tuple(x.shape[1:])
 
 
-def has_pixels(x: Any) -> bool:
-    """Tell whether rows are images of 8-bit numbers."""
-    return len(row_shape_of(x)) > 1 and getattr(x, "dtype", None) in (np.uint8, torch.uint8)
+def _dtype_of(x: Any) -> torch.dtype:
+    """Return the type of an array's numbers as PyTorch's."""
+    return x.dtype if isinstance(x, Tensor) else torch.from_numpy(np.empty(0, x.dtype)).dtype
 
 
 def can_be_held(x: Any) -> bool:

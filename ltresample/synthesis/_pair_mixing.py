@@ -94,9 +94,6 @@ class PairMixing(Method):
         Least share of the foreground in the sample, in [0, 1).
     image_shape : tuple of int or None, default=None
         (C, H, W) or (H, W) of rows that are flat images.
-    categorical : bool Tensor of shape row_shape or None, default=None
-        Columns whose values are copied from one of the two, never averaged; all from the same one,
-        the foreground with probability 1 - lam, so that groups of columns stay valid together.
     block_size : int, default=128
         B, how many foregrounds and backgrounds are paired at once.
     schedule : MixSchedule, default=MixSchedule()
@@ -112,7 +109,6 @@ class PairMixing(Method):
     features: Rows | None = None
     min_foreground: float = 0.0
     image_shape: tuple[int, ...] | None = None
-    categorical: Tensor | None = None
     block_size: int = 128
     schedule: MixSchedule = MixSchedule()
     feature_bank: bool = False
@@ -323,22 +319,10 @@ class PairMixing(Method):
         counts = {"n_foreground": n_foreground, "n_background": n_background}
         x, lam = self.mix.mix(foreground.view(shape), background.view(shape), params, **counts)
         x = x.view_as(foreground)
-        if self.mix.blends:
-            x = self._valid(x, foreground, background, coin >= lam, space)
+        x = _valid(x, foreground, background, coin >= lam, space, blends=self.mix.blends)
         if self.label_rule is not None:
             lam = self.label_rule.share(lam, **counts)
         return Mixed(x, lam)
-
-    def _valid(
-        self, x: Tensor, foreground: Tensor, background: Tensor, own: Tensor, space: Space
-    ) -> Tensor:
-        """Keep categories and whole numbers what they are, and all values between the two."""
-        low, high = torch.minimum(foreground, background), torch.maximum(foreground, background)
-        x = space.rounded(torch.minimum(torch.maximum(x, low), high))
-        if self.categorical is None:
-            return x
-        own = own.to(x.device).view(-1, *([1] * (x.dim() - 1)))
-        return torch.where(self.categorical, torch.where(own, foreground, background), x)
 
     def terms(self, state: MixState, slots: Slots, made: Made, batch: RealBatch) -> list[LossTerm]:
         """Return ``lam l(f(x), y_b) + (1 - lam) l(f(x), y_f)``; a row that is not mixed has lam 1."""
@@ -391,3 +375,20 @@ def _confusion(f: Any, rows: Rows, y: Tensor, pool: Pool, *, soft: bool) -> Tens
         for part in torch.arange(len(y)).split(1024):
             proba.append(f.log_proba(rows.take(part.to(device))).exp().double())
     return confusion_of(torch.cat(proba).double(), y.to(device), soft=soft)
+
+
+def _valid(
+    x: Tensor, foreground: Tensor, background: Tensor, own: Tensor, space: Space, *, blends: bool
+) -> Tensor:
+    """Keep categories and whole numbers what they are, and all values between the two.
+
+    Columns of categories are copied from one of the two, never averaged; all from the same one, the
+    foreground with probability 1 - lam, so that groups of columns stay valid together.
+    """
+    if blends:
+        low, high = torch.minimum(foreground, background), torch.maximum(foreground, background)
+        x = space.rounded(torch.minimum(torch.maximum(x, low), high))
+    if space.categorical is None:
+        return x
+    own = own.to(x.device).view(-1, *([1] * (x.dim() - 1)))
+    return torch.where(space.categorical, torch.where(own, foreground, background), x)

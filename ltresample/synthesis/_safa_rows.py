@@ -244,6 +244,8 @@ class Safa(Method):
             if space.keep_zeros:
                 near = pool.x.take(draw.seeds.anchor)
                 step = step * ((seed_x != 0) | (near != 0))
+            if space.categorical is not None:  # the categories of a row of the class stay together
+                step = step.masked_fill(space.categorical, 0)
             x = space.rounded(space.project(seed_x + step))
             proba = classifier(space.standardized(x).flatten(1)).softmax(1).cpu()
         accepted = (x != seed_x).flatten(1).any(1).cpu()

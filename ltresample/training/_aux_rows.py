@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.rows import Rows, RowStream, TakenRows, open_set_rows
+from ltresample.rows import Columns, Rows, RowStream, TakenRows, aligned_with, open_set_rows
 
 __all__ = ["AugmentedRows", "open_aux_rows"]
 
@@ -55,7 +55,10 @@ class AugmentedRows:
 
 
 def open_aux_rows(
-    X_aux: Any, rows: TakenRows, augment: Callable[[Tensor, Any], Tensor] | None
+    X_aux: Any,
+    rows: TakenRows,
+    augment: Callable[[Tensor, Any], Tensor] | None,
+    columns: Columns | None = None,
 ) -> Rows | RowStream | AugmentedRows:
     """Open open-set samples and check them against training rows.
 
@@ -66,5 +69,11 @@ def open_aux_rows(
     """
     index = torch.linspace(0, len(rows) - 1, min(N_EXAMPLES, len(rows)), dtype=torch.float64)
     example = rows.take(index.long())
-    opened = open_set_rows(X_aux, example, dtype=example.dtype, device=example.device)
+    opened = open_set_rows(
+        aligned_with(X_aux, columns),
+        example,
+        dtype=example.dtype,
+        device=example.device,
+        unit=rows.unit,
+    )
     return opened if augment is None else AugmentedRows(opened, augment)

@@ -11,7 +11,7 @@ from skorch.utils import data_from_dataset, to_numpy
 
 from ltresample._random import root_seed
 from ltresample._torch import unwrapped
-from ltresample.rows import TakenRows, pool_of
+from ltresample.rows import TakenRows, pool_of, table_space
 from ltresample.training._criterion import LossWeights
 from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
 from ltresample.training._hooks import Acceptance
@@ -198,7 +198,9 @@ class DeferredSynthesis(Acceptance):
         X, y = data_from_dataset(dataset)[0], _training_labels(dataset)
         parameter = next(net.module_.parameters())
         rows = TakenRows(X, dtype=parameter.dtype, device=parameter.device)
-        pool = pool_of(rows, torch.from_numpy(y), np.bincount(y))
+        features = getattr(self.resampler, "categorical_features", None)
+        space = table_space(rows, features=features)
+        pool = pool_of(rows, torch.from_numpy(y), np.bincount(y), space=space)
         return StepSynthesis(
             self.resampler,
             pool,

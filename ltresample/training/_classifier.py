@@ -382,7 +382,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         if goes_on:
             self._check_same(opened.x, opened.labels)
         else:
-            self._learn_shape(opened.x, opened.labels)
+            self._learn_shape(opened.x, opened.labels, opened.columns)
         self._seen = None
         if not (self.warm_start and self.initialized_):
             self.initialize()
@@ -414,7 +414,8 @@ class DeferredRebalancingClassifier(TrainingNet):
         first = self._row_shape is None
         opened = open_training(self, X, y, sample_weight, reset=first)
         if first:
-            self._learn_shape(opened.x, opened.labels if classes is None else labels_of(classes))
+            known = opened.labels if classes is None else labels_of(classes)
+            self._learn_shape(opened.x, known, opened.columns)
         else:
             self._check_same(opened.x, opened.labels)
         if classes is not None and set(classes) != set(self.classes_.tolist()):

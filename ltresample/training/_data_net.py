@@ -15,7 +15,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ltresample._random import Seed, global_streams
-from ltresample.rows import TakenRows, row_shape_of
+from ltresample.rows import (
+    ArrayRows,
+    Columns,
+    PixelUnit,
+    TakenRows,
+    check_fits,
+    pixel_unit,
+    row_shape_of,
+    units_of,
+)
 from ltresample.training._criterion import needs_of
 from ltresample.training._data import BatchRows, FetchedBatches, RowDataset, as_it_is
 from ltresample.training._device import place_of_rows
@@ -37,6 +46,8 @@ class DataNet(ParameterNet):
     _run: Run | None = None
     _batch_rows: Any = None  # rows of the batch of which callbacks are told
     _row_shape: tuple[int, ...] | None = None
+    _columns: Columns | None = None  # of a table: names and categories
+    _pixel_unit: PixelUnit | None = None  # of images
     _double: bool = False
     _output_kind: str | None = None  # what the network gives, known from the first training on
     _seen: tuple[set[str], np.ndarray] | None = None  # training splits so far, and their counts
@@ -66,7 +77,7 @@ class DataNet(ParameterNet):
         # columns of the output are in the order of the labels, whatever the order in `classes`
         return super().classes_ if self.classes is None else np.unique(self.classes)
 
-    def _learn_shape(self, x: Any, labels: np.ndarray) -> None:
+    def _learn_shape(self, x: Any, labels: np.ndarray, columns: Columns | None = None) -> None:
         """Note the classes and the shape of a row: what the network is built from."""
         classes = np.unique(labels)
         if len(classes) < 2 and self.classes is None:
@@ -76,7 +87,8 @@ class DataNet(ParameterNet):
             )
         self.classes_inferred_ = classes
         self._row_shape = row_shape_of(x)
-        self._double = str(getattr(x, "dtype", "")).endswith("float64")
+        self._columns, self._pixel_unit = columns, pixel_unit(x)
+        self._double = needs_double(x)
         self._seen = None
 
     def _check_same(self, x: Any, labels: np.ndarray) -> None:
@@ -149,8 +161,10 @@ class DataNet(ParameterNet):
 
     def _dataset_of(self, opened: Opened) -> RowDataset:
         dtype = self._row_dtype()
-        rows = TakenRows(opened.x, dtype=dtype, held=place_of_rows(self, opened.x, dtype))
-        labels, weight, index = opened[1:]
+        check_fits(opened.x, dtype)
+        held = place_of_rows(self, opened.x, dtype)
+        rows = TakenRows(opened.x, dtype=dtype, held=held, unit=self._pixel_unit)
+        labels, weight, index = opened[1:4]
         if index is not None:
             rows = rows.subset(index)
         return RowDataset(rows, labels, encoded(labels, self.classes_), weight, index)
@@ -168,7 +182,9 @@ class DataNet(ParameterNet):
             return X
         if self._is_batch(X):
             return Dataset(X.x if isinstance(X, BatchRows) else X)
-        return RowDataset(TakenRows(open_rows(self, X), dtype=self._row_dtype()))
+        x, dtype = open_rows(self, X), self._row_dtype()
+        check_fits(x, dtype)
+        return RowDataset(TakenRows(x, dtype=dtype, unit=self._pixel_unit))
 
     def _is_batch(self, X: Any) -> bool:
         """Tell whether rows are those of which callbacks are being told; their labels are indices."""
@@ -208,3 +224,11 @@ class DataNet(ParameterNet):
     def _needs_loader(self) -> bool:
         """Tell whether batches have to come from a loader of PyTorch's: Accelerate takes these."""
         return hasattr(self, "accelerator")
+
+
+def needs_double(x: Any) -> bool:
+    """Tell whether a table is in double precision, or of whole numbers that single would blur."""
+    dtype = str(getattr(x, "dtype", ""))
+    if not dtype.endswith(("int32", "int64")) or len(x.shape) != 2:
+        return dtype.endswith("float64")
+    return units_of(ArrayRows(x, dtype=torch.float64)).type() == torch.float64

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ltresample._torch import free_bytes
-from ltresample.rows import can_be_held, has_pixels
+from ltresample.rows import can_be_held
 
 __all__ = ["place_of", "place_of_rows"]
 
@@ -49,5 +49,6 @@ def place_of_rows(net: Any, x: Any, dtype: torch.dtype) -> torch.device | None:
 
 
 def _n_bytes(x: np.ndarray | Tensor, dtype: torch.dtype) -> int:
-    item = 1 if has_pixels(x) else dtype.itemsize
+    is_byte = len(x.shape) > 2 and x.dtype in (np.uint8, torch.uint8)
+    item = 1 if is_byte else dtype.itemsize
     return len(x) * int(np.prod(x.shape[1:])) * item

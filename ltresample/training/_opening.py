@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
-from torch import Tensor
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+from skorch.helper import SliceDataset
+from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from ltresample._compat import check_sample_weight, validate_data
+from ltresample._compat import check_sample_weight
+from ltresample.rows import (
+    Columns,
+    check_image_layout,
+    first_part,
+    open_values,
+    plain_labels,
+    warn_of_pixel_range,
+)
 
 __all__ = ["Opened", "encoded", "labels_of", "open_rows", "open_training"]
 
@@ -23,6 +33,20 @@ class Opened(NamedTuple):
     labels: np.ndarray  # (n,) of the rows that are kept
     weight: np.ndarray | None  # (n,) of the rows that are kept, of mean 1
     index: np.ndarray | None  # (n,) the rows that are kept; None: all
+    columns: Columns | None = None  # of a table
+
+
+class _Items(TorchDataset):
+    """The items of skorch's `SliceDataset`, which stands for rows alone, as rows without labels."""
+
+    def __init__(self, items: SliceDataset):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> tuple[Any]:
+        return (self.items[int(i)],)
 
 
 def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Opened:
@@ -30,40 +54,78 @@ def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) 
 
     Raises
     ------
-    ValueError
-        If X is empty, not numeric or not finite, y is missing or not a single-label classification
-        target, or all weights are zero.
+    TypeError, ValueError
+        If X is empty, holds what is neither a number nor a category, or is not finite, y is missing
+        or not a single-label classification target, or all weights are zero.
     """
-    if isinstance(X, TorchDataset):
-        x, labels = X, _labels_of_dataset(X, y)
-    elif isinstance(X, Tensor) and X.device.type != "cpu":
-        x, labels = _open_device_tensor(net, X, reset=reset), np.asarray(y)
+    known = None if reset else net._columns
+    x, columns = _opened(net, X, reset=reset, known=known)
+    if isinstance(x, TorchDataset):
+        labels = _labels_of_dataset(X, y)
     else:
-        X = X.detach().numpy() if isinstance(X, Tensor) else X
-        y = y.detach().cpu().numpy() if isinstance(y, Tensor) else y
-        x, labels = validate_data(
-            net, X=X, y=y, reset=reset, accept_sparse="csr", allow_nd=True, dtype="numeric"
-        )
+        if y is None:
+            raise ValueError(
+                f"{type(net).__name__} requires y to be passed, but the target y is None. Pass one "
+                "label for each row."
+            )
+        labels = plain_labels(y)
+        check_consistent_length(x, labels)
+    if reset:  # later on the unit is known
+        look = first_part(x[0])[None] if isinstance(x, TorchDataset) else x
+        warn_of_pixel_range(look, "X")
     labels = labels_of(labels)
     if sample_weight is None:
-        return Opened(x, labels, None, None)
+        return Opened(x, labels, None, None, columns)
     weight, kept = _weights(sample_weight, x, labels)
-    return Opened(x, labels[kept], weight[kept], None if len(kept) == len(labels) else kept)
+    kept_all = len(kept) == len(labels)
+    return Opened(x, labels[kept], weight[kept], None if kept_all else kept, columns)
 
 
 def open_rows(net: Any, X: Any) -> Any:
     """Check rows to predict."""
+    return _opened(net, X, reset=False, known=net._columns)[0]
+
+
+def _opened(net: Any, X: Any, *, reset: bool, known: Columns | None) -> tuple[Any, Columns | None]:
+    if isinstance(X, IterableDataset | DataLoader | Iterator):
+        raise TypeError(
+            "X must be rows that can be taken by position. Got X of type "
+            f"{type(X).__name__}, which has one order of its own. Pass a map-style Dataset with "
+            "__getitem__ and __len__ (of a DataLoader its .dataset), an array or a tensor; "
+            "batch_size and iterator_train__num_workers say how batches are loaded."
+        )
+    if isinstance(X, SliceDataset):
+        X = _Items(X)
     if isinstance(X, TorchDataset):
-        return X
-    if isinstance(X, Tensor) and X.device.type != "cpu":
-        return _open_device_tensor(net, X, reset=False)
-    X = X.detach().numpy() if isinstance(X, Tensor) else X
-    return validate_data(net, X=X, reset=False, accept_sparse="csr", allow_nd=True)
+        _check_items(X)
+        return X, None
+    opened = open_values(net, X, reset=reset, known=known, on_device=True)
+    return opened.values, opened.columns
+
+
+def _check_items(X: TorchDataset) -> None:
+    """Look at the first item of a map-style Dataset."""
+    if not len(X):
+        raise ValueError(
+            f"X must hold at least one row. Got an empty {type(X).__name__}. Pass a Dataset of "
+            "(row, label) pairs."
+        )
+    try:
+        row = first_part(X[0])
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise TypeError(
+            "The items of a Dataset must be rows of numbers, or (row, label) pairs. Got an item of "
+            f"type {type(X[0]).__name__} that is no such thing: {err}. Give it a transform that "
+            "makes a tensor or an array of each row."
+        ) from None
+    check_image_layout(tuple(row.shape), "The items of X")
 
 
 def labels_of(y: Any) -> np.ndarray:
     """Check that labels are those of a single-label classification, as an array (n,)."""
-    labels = column_or_1d(y, warn=True)
+    labels = column_or_1d(plain_labels(y), warn=True)
+    if labels.dtype.kind == "f":
+        assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return labels
 
@@ -86,23 +148,7 @@ def encoded(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return index
 
 
-def _open_device_tensor(net: Any, X: Tensor, *, reset: bool) -> Tensor:
-    if X.dim() < 2 or not len(X) or not torch.isfinite(X).all():
-        raise ValueError(
-            "X must have at least one row, two dimensions, and finite values. Got a tensor of "
-            f"shape {tuple(X.shape)}."
-        )
-    if reset:
-        net.n_features_in_ = X.shape[1]
-    elif X.shape[1] != net.n_features_in_:
-        raise ValueError(
-            f"X has {X.shape[1]} features, but {type(net).__name__} is expecting "
-            f"{net.n_features_in_} features as input."
-        )
-    return X.detach()
-
-
-def _labels_of_dataset(X: TorchDataset, y: Any) -> np.ndarray:
+def _labels_of_dataset(X: Any, y: Any) -> np.ndarray:
     for name in ("targets", "labels", "y"):
         y = getattr(X, name, None) if y is None else y
     if y is None:
@@ -110,7 +156,7 @@ def _labels_of_dataset(X: TorchDataset, y: Any) -> np.ndarray:
             "Labels must be known before training: they decide which rows are drawn. Got a "
             f"{type(X).__name__} without `targets`, and y=None. Pass y, one label for each item."
         )
-    y = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    y = np.asarray(plain_labels(y))
     if len(y) != len(X):
         raise ValueError(f"y must hold one label for each item. Got {len(y)} for {len(X)} items.")
     return y

@@ -16,7 +16,7 @@ from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.class_counts import class_weights
 from ltresample.exceptions import LongTailWarning
-from ltresample.rows import pool_of
+from ltresample.rows import pool_of, table_space
 from ltresample.training._aux_rows import open_aux_rows
 from ltresample.training._criterion import LossWeights, assign_class_weight, needs_of
 from ltresample.training._data import RowDataset
@@ -125,8 +125,10 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
     rows = train.rows.on(_device_of(module))
     if own_units or net.resampler is not None:
         aux = getattr(net.resampler, "X_aux", None) if X_aux is None else X_aux
-        aux = None if aux is None else open_aux_rows(aux, rows, net.augment)
-        pool = pool_of(rows, train.target, counts, aux=aux, weight=train.weight)
+        aux = None if aux is None else open_aux_rows(aux, rows, net.augment, net._columns)
+        features = getattr(net.resampler, "categorical_features", None)
+        space = table_space(rows, weight=train.weight, columns=net._columns, features=features)
+        pool = pool_of(rows, train.target, counts, aux=aux, weight=train.weight, space=space)
     if own_units:
         set_units(module, pool.space)
     kind = look_at(net, rows, fit_params)

@@ -187,10 +187,9 @@ def test_categories_and_whole_numbers_stay_valid():
     x[:, 4] = rng.integers(100, size=80)
     x *= [1, 1, 1, 1, 1]
     whole = torch.tensor([False, True, True, True, True])
-    pool = as_pool(x, y, integer=whole, upper=torch.tensor(100.0))
-    mixing = PairMixing(
-        Mixup(4.0, shared=False), categorical=torch.tensor([False, True, True, True, False])
-    )
+    kept = torch.tensor([False, True, True, True, False])
+    pool = as_pool(x, y, integer=whole, upper=torch.tensor(100.0), categorical=kept)
+    mixing = PairMixing(Mixup(4.0, shared=False))
     rows, (made, lam) = filled(mixing, pool, wanted={1: 400})
     assert set(rows[:, 1].tolist()) <= {1, 4, 9}
     assert (rows[:, 2:4].sum(1) == 1).all(), "groups come from one row"

@@ -1,0 +1,374 @@
+"""The door for input: every container and number type, checked and converted before any work."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ltresample._compat import check_array, check_feature_names, check_n_features
+from ltresample.exceptions import LongTailWarning
+from ltresample.rows._numbers import is_missing, plain_array, plain_sparse, plain_tensor
+from ltresample.rows._table import (
+    Columns,
+    array_columns,
+    columns_of,
+    encoded_table,
+    is_frame,
+    plain_values,
+)
+
+__all__ = [
+    "Opened",
+    "check_finite",
+    "check_fits",
+    "check_image_layout",
+    "known_container",
+    "open_numbers",
+    "open_values",
+    "plain",
+    "plain_labels",
+    "warn_of_pixel_range",
+]
+
+CHANNELS = (1, 3, 4)  # of images: grey, colour, colour with opacity
+
+
+class Opened(NamedTuple):
+    """Rows as numbers that PyTorch has, checked."""
+
+    source: Any  # what came in; frames of other libraries as those of pandas or polars
+    values: Any  # ndarray or CSR matrix, or a Tensor on a device; never written
+    columns: Columns | None  # of a table
+
+
+def open_values(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    known: Columns | None = None,
+    name: str = "X",
+    on_device: bool = False,
+) -> Opened:
+    """Check rows and convert them to numbers that PyTorch has, before any work is done.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its `n_features_in_` and `feature_names_in_` are set, or compared with.
+    X : array-like, tensor, sparse matrix or data frame of shape (n, ...)
+        Never written.
+    reset : bool
+        Whether the attributes are set.
+    known : Columns or None, default=None
+        What the columns were in fit.
+    name : str, default="X"
+        For errors.
+    on_device : bool, default=False
+        Leave a tensor on the device that it is on. False: take it to the CPU.
+
+    Returns
+    -------
+    Opened
+        The rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X is empty, of fewer than two dimensions, not of numbers or categories, not finite, or of
+        images with the channels last.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> big_endian = np.array([[1.5, 2.0]], dtype=">f4")
+    >>> open_values(DummyClassifier(), big_endian, reset=True).values
+    array([[1.5, 2. ]], dtype=float32)
+    """
+    X = known_container(X, name)
+    check_feature_names(estimator, X, reset=reset)
+    values, columns = _as_numbers(X, name, known, on_device=on_device)
+    if isinstance(values, Tensor):
+        _check_tensor(values, name)
+    else:
+        values = check_array(
+            values,
+            accept_sparse="csr",
+            allow_nd=True,
+            dtype=None,
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name=name,
+        )
+    check_n_features(estimator, X if columns and columns.levels else values, reset=reset)
+    columns = array_columns(values) if columns is None else columns
+    check_finite(values, name, columns)
+    check_image_layout(tuple(values.shape[1:]), name)
+    return Opened(X, values, columns)
+
+
+def open_numbers(X: Any, name: str) -> Any:
+    """Return rows of any container as an array, CSR matrix or tensor of numbers, and no more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they hold anything but numbers.
+    """
+    values, columns = _as_numbers(known_container(X, name), name, None, on_device=True)
+    if columns is not None and columns.levels:
+        called = [columns.label(i) for i in list(columns.levels)[:5]]
+        raise ValueError(
+            f"{name} must hold numbers. Got text or categories in column(s) {called}. Give it the "
+            "columns of X, in a frame with the same names where X is one."
+        )
+    return values
+
+
+def _as_numbers(
+    X: Any, name: str, known: Columns | None, *, on_device: bool
+) -> tuple[Any, Columns | None]:
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Tensor) for row in X):
+        X = torch.stack([plain_tensor(row, name) for row in X])
+    if isinstance(X, Tensor):
+        X = plain_tensor(X, name)
+        return (X if on_device and X.device.type != "cpu" else tensor_values(X)), None
+    if sparse.issparse(X):
+        return plain_sparse(X, name), None
+    X = X if is_frame(X) else _array(X, name)
+    if columns_of(X) is not None and len(X) and X.shape[1]:
+        return encoded_table(X, name, known)
+    if is_frame(X):
+        return np.empty(X.shape), None
+    return (plain_values(X, name) if X.size else X), None
+
+
+def tensor_values(x: Tensor) -> np.ndarray:
+    """Return a tensor as an array; bfloat16, which NumPy lacks, in single precision."""
+    x = x.float() if x.dtype == torch.bfloat16 else x
+    return x.cpu().numpy()
+
+
+def _array(X: Any, name: str) -> np.ndarray:
+    if isinstance(X, np.ndarray):
+        if isinstance(X, np.matrix):
+            raise TypeError(
+                f"np.matrix is not supported as {name}. Got shape {X.shape}. Pass np.asarray(X)."
+            )
+        return X
+    if isinstance(X, Mapping | set | frozenset | str | bytes) or callable(X):
+        raise TypeError(
+            f"{name} must hold rows in an array, a tensor, a sparse matrix or a data frame. Got an "
+            f"object of type {type(X).__name__}. Pass, for example, pandas.DataFrame(X)."
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError as err:
+        raise ValueError(
+            f"{name} must hold rows of one length. Got rows that differ: {err}. Give each row as many "
+            "numbers as there are columns."
+        ) from None
+    if array.ndim == 0:
+        raise TypeError(
+            f"{name} must hold rows in an array, a tensor, a sparse matrix or a data frame. Got an "
+            f"object of type {type(X).__name__}. Convert it, for example with its to_numpy or "
+            "to_pandas."
+        )
+    return array
+
+
+def known_container(X: Any, name: str = "X") -> Any:
+    """Return X, or a frame of pandas or polars for a frame of another library.
+
+    Raises
+    ------
+    TypeError
+        If X is a torch Dataset or a loader, or a frame that cannot be converted here.
+    """
+    if isinstance(X, Dataset | DataLoader | Iterator):
+        raise TypeError(
+            f"{name} must hold rows in an array, a tensor, a sparse matrix or a data frame. Got a "
+            f"{type(X).__name__}. Samplers take rows at once: pass an array of them; "
+            "ltresample.training.DeferredRebalancingClassifier trains on a map-style Dataset."
+        )
+    library = type(X).__module__.partition(".")[0]
+    if library in ("pandas", "polars"):
+        return X.collect() if type(X).__name__ == "LazyFrame" else X
+    is_other = hasattr(X, "__dataframe__") or hasattr(X, "column_names")
+    if is_other and hasattr(X, "to_pandas"):
+        return X.to_pandas()
+    if is_other and not hasattr(X, "__array__"):
+        raise TypeError(
+            f"{name} is a frame of type {type(X).__name__}, which has no to_pandas. Pass a frame of "
+            "pandas or polars, or an array, for example X.to_polars() or X.to_numpy()."
+        )
+    return X
+
+
+def _check_tensor(X: Tensor, name: str) -> None:
+    if X.dim() < 2 or not len(X) or not X[0].numel():
+        raise ValueError(
+            f"{name} must have at least one row and two dimensions. Got a tensor of shape "
+            f"{tuple(X.shape)}."
+        )
+
+
+def check_finite(values: Any, name: str, columns: Columns | None = None) -> None:
+    """Refuse NaN and infinity, naming the columns.
+
+    Raises
+    ------
+    ValueError
+        If there are any.
+    """
+    if isinstance(values, Tensor):
+        if bool(torch.isfinite(values).all()):
+            return
+        values = tensor_values(values)
+    flat = values.data if sparse.issparse(values) else values
+    if flat.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(flat.sum(dtype=np.float64)):
+            return
+    finite = np.isfinite(flat)
+    if finite.all():  # only the sum was too large
+        return
+    if sparse.issparse(values):
+        bad = np.unique(values.tocoo().coords[1][~finite])
+    else:
+        bad = np.flatnonzero(~finite.reshape(len(finite), finite.shape[1], -1).all(axis=(0, 2)))
+    what = "NaN" if np.isnan(flat).any() else "infinity"
+    names = bad.tolist() if columns is None else columns.origin(bad)
+    raise ValueError(
+        f"Input {name} contains {what}. Got it in {len(names)} column(s): "
+        f"{', '.join(map(repr, names[:10]))}{', ...' if len(names) > 10 else ''}. All values must "
+        "be finite: impute or drop them first, for example with SimpleImputer in front of the "
+        "sampler."
+    )
+
+
+def check_fits(values: Any, dtype: torch.dtype, name: str = "X") -> None:
+    """Refuse numbers that a network's type cannot hold.
+
+    Raises
+    ------
+    ValueError
+        If the largest is beyond the type.
+    """
+    if isinstance(values, Dataset) or dtype == torch.float64:
+        return
+    if isinstance(values, Tensor):
+        largest = float(values.abs().max()) if values.dtype == torch.float64 else 0.0
+    else:
+        flat = values.data if sparse.issparse(values) else values
+        wide = flat.dtype == np.float64 and flat.size
+        largest = max(abs(float(flat.min())), abs(float(flat.max()))) if wide else 0.0
+    if largest > torch.finfo(dtype).max:
+        raise ValueError(
+            f"{name} must hold numbers that the network can compute with, in {dtype} up to "
+            f"{torch.finfo(dtype).max:.3g}. Got {largest:.3g}. Rescale the columns, for example "
+            "with StandardScaler, or give the network double precision (dtype=torch.float64, "
+            "module.double())."
+        )
+
+
+def check_image_layout(row_shape: tuple[int, ...], name: str) -> None:
+    """Refuse images whose channels come last.
+
+    Raises
+    ------
+    ValueError
+        If rows are (H, W, C) with 1, 3 or 4 channels and larger sides, the first of which is no
+        such number.
+    """
+    if len(row_shape) != 3:
+        return
+    height, width, last = row_shape
+    seems_last = last in CHANNELS and height not in CHANNELS and min(height, width) > last
+    if not seems_last or (last == 4 and height != width):
+        return
+    raise ValueError(
+        f"{name} must hold images with the channels first, (n, channels, height, width). Got rows of "
+        f"shape {row_shape}, which look like (height, width, channels). Convert an array with "
+        "np.moveaxis(X, -1, 1), a tensor with X.permute(0, 3, 1, 2), and the images of a Dataset "
+        "with torchvision.transforms.v2.PILToTensor or ToImage."
+    )
+
+
+def warn_of_pixel_range(values: Any, name: str) -> None:
+    """Warn of images in [0, 255] that are not bytes."""
+    if values.ndim < 3 or values.dtype in (np.dtype(np.uint8), torch.uint8) or not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and 128 <= high <= 255:
+        warnings.warn(
+            f"{name} holds images with values from {low:g} to {high:g} in the type {values.dtype}. "
+            "Networks and settings are made for [0, 1]. Pass bytes (X.astype(np.uint8)), which are "
+            "scaled, or divide by 255.",
+            LongTailWarning,
+            stacklevel=5,
+        )
+
+
+def plain(X: Any) -> Any:
+    """Return rows as scikit-learn takes them: tensors as arrays, frames as pandas' or polars'."""
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Tensor) for row in X):
+        X = torch.stack(list(X))
+    if isinstance(X, Tensor):
+        return tensor_values(plain_tensor(X, "X"))
+    return X if isinstance(X, Dataset | DataLoader) else _without_fill_values(known_container(X))
+
+
+def _without_fill_values(X: Any) -> Any:
+    """Return a pandas frame without sparse columns of another fill value than 0."""
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is None or not hasattr(X, "iloc"):
+        return X
+    filled = [d for d in set(dtypes) if hasattr(d, "fill_value") and hasattr(d, "subtype")]
+    if all(dtype.fill_value == 0 for dtype in filled):
+        return X
+    return X.astype({n: d.subtype for n, d in dtypes.items() if hasattr(d, "fill_value")})
+
+
+def plain_labels(y: Any) -> Any:
+    """Return labels of any container as an array; objects that are all whole numbers as such.
+
+    Raises
+    ------
+    ValueError
+        If some are missing, or there is text beside numbers.
+    """
+    if isinstance(y, Tensor):
+        y = tensor_values(plain_tensor(y, "y"))
+    y = y.to_numpy() if hasattr(y, "to_numpy") else y
+    if not isinstance(y, np.ndarray):
+        if not hasattr(y, "__len__") or isinstance(y, str | bytes | Mapping):
+            return y
+        y = np.asarray(y)
+    if y.dtype.kind != "O" or y.ndim > 2:
+        return y if y.dtype.kind not in "biufc" or y.dtype.isnative else plain_array(y, "y")
+    items = y.ravel().tolist()
+    if any(is_missing(item) for item in items):
+        raise ValueError(
+            "Input y contains NaN or None. Got labels that are missing. Leave these rows out, or give "
+            "them a label."
+        )
+    texts = sum(isinstance(item, str) for item in items)
+    if not texts:
+        plain = np.array(items)
+        return plain.reshape(y.shape) if plain.dtype.kind in "biu" and plain.size == y.size else y
+    if texts < len(items):
+        other = next(item for item in items if not isinstance(item, str))
+        raise ValueError(
+            f"y must hold labels of one kind. Got text beside {other!r} of type "
+            f"{type(other).__name__}. Make all of them text, for example with y.astype(str)."
+        )
+    return y
