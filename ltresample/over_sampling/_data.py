@@ -69,7 +69,7 @@ def open_data(sampler: Any, X: Any, y: Any) -> Data:
     source, values, columns = open_values(sampler, X, reset=True)
     check_consistent_length(values, labels)
     categories = categories_of(values, columns, sampler.categorical_features)
-    sampler.columns_ = categories.report
+    sampler.columns_, sampler._columns = categories.report, columns
     classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     container = container_of(source, columns)
     return Data(container, values, labels, classes, index, counts, columns, categories)

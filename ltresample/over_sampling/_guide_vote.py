@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
-from torch import Tensor, nn
+from torch import nn
 
-from ltresample._compat import validate_data
 from ltresample._torch import evaluating
 from ltresample.decisions import PriorCorrectedClassifier, correct_prior
 from ltresample.guides import Classifier, as_classifier
-from ltresample.rows import ArrayRows
+from ltresample.rows import ArrayRows, open_values
 
 __all__ = ["GuideVote", "vote"]
 
@@ -73,14 +71,7 @@ class GuideVote:
 
     def guide_proba(self, X: Any) -> np.ndarray:
         """Return the guide's own probabilities (n, K)."""
-        values = validate_data(
-            self.sampler,
-            X=X.detach().cpu().numpy() if isinstance(X, Tensor) else X,
-            reset=False,
-            accept_sparse=["csr", "csc"],
-            allow_nd=True,
-        )
-        values = values.tocsr() if sparse.issparse(values) else values
+        values = open_values(self.sampler, X, reset=False, known=self.sampler._columns).values
         dtype, device = _type_of(self.sampler.g_)
         rows = ArrayRows(values, dtype=dtype, device=device)
         g = as_classifier(
