@@ -319,11 +319,12 @@ def warn_of_pixel_range(values: Any, name: str) -> None:
 
 
 def plain(X: Any) -> Any:
-    """Return rows as scikit-learn takes them: tensors as arrays, frames as pandas' or polars'."""
+    """Return rows as scikit-learn takes them: tensors without a graph, frames as pandas' or polars'."""
     if isinstance(X, list | tuple) and X and all(isinstance(row, Tensor) for row in X):
         X = torch.stack(list(X))
     if isinstance(X, Tensor):
-        return tensor_values(plain_tensor(X, "X"))
+        X = plain_tensor(X, "X")
+        return X.float() if X.dtype == torch.bfloat16 else X
     return X if isinstance(X, Dataset | DataLoader) else _without_fill_values(known_container(X))
 
 
