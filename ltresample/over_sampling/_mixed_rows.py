@@ -6,7 +6,6 @@ import math
 from numbers import Integral
 from typing import Any
 
-
 __all__ = ["flat_image_shape"]
 
 
