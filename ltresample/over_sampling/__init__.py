@@ -1,6 +1,7 @@
 """Samplers with imbalanced-learn's ``fit_resample``."""
 
 from ltresample.over_sampling._auto import AutoResampledClassifier, ChoiceReport
+from ltresample.over_sampling._base import BaseSynthesisSampler
 from ltresample.over_sampling._distribution_matching import DistributionMatchingOversampler
 from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.over_sampling._open_sampler import OpenSampler
@@ -11,6 +12,7 @@ from ltresample.over_sampling._weighted_rows import to_weighted_pairs
 
 __all__ = [
     "AutoResampledClassifier",
+    "BaseSynthesisSampler",
     "ChoiceReport",
     "DistributionMatchingOversampler",
     "M2mSampler",

@@ -93,6 +93,20 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
     batch_size = "auto"
     verbose = 0
 
+    @classmethod
+    def constraints(cls, *names: str, **own: list) -> dict[str, list]:
+        """Return the constraints of these parameters that all samplers know, and of some more.
+
+        Parameters
+        ----------
+        *names : str
+            Of "sampling_strategy", "random_state", "g", "f", "g_recipe", "synthetic_share",
+            "max_rounds", "batch_size", "device", "n_jobs", "verbose": those that ``__init__`` has.
+        **own : list
+            Constraints of other parameters, as scikit-learn writes them.
+        """
+        return {**{name: cls._parameter_constraints[name] for name in names}, **own}
+
     @abstractmethod
     def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
         """Build the method: the one thing that `fit_resample` and training share.

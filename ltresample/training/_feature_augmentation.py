@@ -367,7 +367,7 @@ class FeatureAugmentation(Method):
         p, n = len(draw.head), len(labels)
         state.counted.add(p)
         state.step.draw = draw.to(batch.y.device) if p else None
-        state.step.y, state.step.labels = batch.y, labels
+        state.step.y, state.step.tail = batch.y, draw.tail[:, 0]
         return Slots(torch.arange(n, n + p), labels[draw.tail[:, 0]])
 
     def draw(self, state: AugmentState, slots: Slots, seed: Seed, shared: Seed) -> SafaDraw:
@@ -376,11 +376,8 @@ class FeatureAugmentation(Method):
 
     def make(self, state: AugmentState, draws: list[SafaDraw], f: Any = None) -> Made:
         """Leave the features to the layer; say which rows they will be made from."""
-        (draw,) = draws
-        tail = draw.tail[:, 0].cpu()
-        x = state.pool.x.x
-        accepted = torch.ones(len(tail), dtype=torch.bool)
-        return Made(accepted, x[:0], tail, state.step.labels[tail])
+        tail, x = state.step.tail, state.pool.x.x
+        return Made(torch.ones(len(tail), dtype=torch.bool), x[:0], tail, torch.full_like(tail, -1))
 
     def terms(
         self, state: AugmentState, slots: Slots, made: Made, batch: RealBatch
@@ -396,7 +393,7 @@ class _Pending:
 
     draw: SafaDraw | None = None
     y: Tensor | None = None  # (B,)
-    labels: Tensor | None = None  # (B,) the same on the CPU
+    tail: Tensor | None = None  # (p,) the tail samples, on the CPU
 
 
 class _Counted:

@@ -9,8 +9,8 @@ The calls of a fit, from the outside in (file: function)::
     _run          begin_run                  counts, units, class weights, _look: look_at, resampler
     _run          begin_epoch                _epoch: epoch_plan -> stream, weights, rate, batch size
     _net          run_single_epoch           batches of positions; loss and sizes into the history
-    _net          train_step
-    _step         rewrite_batch              augment, then _synthesis: the resampler's rows and terms
+    _net          train_step                 _step: augment; then the resampler's rows and terms:
+    synthesis     Step.__call__              request -> draw -> make -> terms, of the method
     (skorch)      train_step -> optimizer    infer -> get_loss -> _step: step_loss; backward, step
     (skorch)      validation_step            the same loss without the weights of `rebalance`
     _hooks        on_epoch_end               scores, share of synthetic rows, bar
@@ -44,10 +44,11 @@ from ltresample.training._network import LOG_PROBABILITIES, first_of
 from ltresample.training._run import begin_run
 from ltresample.training._step import (
     StepTarget,
+    as_trained,
     autocast_of,
+    entered,
     in_single,
     not_finite,
-    rewrite_batch,
     step_loss,
 )
 from ltresample.training._surface import check_callbacks
@@ -233,7 +234,10 @@ class TrainingNet(DataNet):
         """Augment and synthesize, then take one training step on the batch that came out."""
         rows, y = batch
         if self._run is not None and (isinstance(rows, BatchRows) or self.augment is not None):
-            batch = rewrite_batch(self, rows, y)
+            own, made = entered(self, rows, y), None
+            if self._run.synthesizing:
+                made = self._run.synthesis(own.x, own.y, seed=own.seed, index=own.index)
+            batch = as_trained(self, own, made)
         if self._run is None or self._run.scaler is None:
             step = super().train_step(batch, **fit_params)
         else:

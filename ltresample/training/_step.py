@@ -8,19 +8,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.losses import LongTailLoss
-from ltresample.synthesis import LossTerm
+from ltresample.synthesis import Batch, LossTerm
 from ltresample.training._data import BatchRows
 from ltresample.training._device import place_of
 
 __all__ = [
+    "Entered",
     "StepTarget",
+    "as_trained",
     "autocast_of",
     "check_precision",
+    "entered",
     "in_single",
     "not_finite",
-    "rewrite_batch",
     "scaler_of",
     "step_loss",
 ]
@@ -38,8 +41,18 @@ class StepTarget(NamedTuple):
 # ---------------------------------------------------------------------- synthesis
 
 
-def rewrite_batch(net: Any, rows: Tensor | BatchRows, y: Tensor) -> tuple[Tensor, StepTarget]:
-    """Return the batch that the network is trained on: augmented, then rewritten by the resampler.
+class Entered(NamedTuple):
+    """A batch as synthesis gets it."""
+
+    x: Tensor  # (B, ...) augmented, on the network's device
+    y: Tensor  # (B,)
+    seed: Seed  # of the step
+    index: Tensor | None = None  # (B,) positions in the training split
+    weight: Tensor | None = None  # (B,) sample weights
+
+
+def entered(net: Any, rows: Tensor | BatchRows, y: Tensor) -> Entered:
+    """Return a batch from the loader, augmented, on the network's device.
 
     Parameters
     ----------
@@ -51,17 +64,20 @@ def rewrite_batch(net: Any, rows: Tensor | BatchRows, y: Tensor) -> tuple[Tensor
         Class index.
     """
     x, index, weight = rows if isinstance(rows, BatchRows) else (rows, None, None)
-    run, place = net._run, place_of(net)
+    place, seed = place_of(net), net._run.step_seed()
     x, y = x.to(place), y.to(place)
-    seed = run.step_seed()
     if net.augment is not None:
         x = net.augment(x, seed.child("augment").torch())
-    if not run.synthesizing:
-        return x, StepTarget([LossTerm(slice(None), y)], weight)
-    made = run.synthesis(x, y, seed=seed, index=index)
+    return Entered(x, y, seed, index, weight)
+
+
+def as_trained(net: Any, own: Entered, made: Batch | None) -> tuple[Tensor, StepTarget]:
+    """Return the batch that the network is trained on: as it entered, or what synthesis made of it."""
+    if made is None:
+        return own.x, StepTarget([LossTerm(slice(None), own.y)], own.weight)
     net.history.record_batch("n_requested", made.n_requested)
     net.history.record_batch("n_accepted", made.n_accepted)
-    return made.x, StepTarget(made.terms, None if made.weighted else weight)
+    return made.x, StepTarget(made.terms, None if made.weighted else own.weight)
 
 
 # ---------------------------------------------------------------------- loss terms

@@ -13,6 +13,7 @@ from ltresample.over_sampling import (
     ResampledClassifier,
     SAFASampler,
 )
+from tests.own_sampler import JitterSampler
 
 SAMPLERS = [
     M2mSampler(random_state=0),
@@ -20,6 +21,7 @@ SAMPLERS = [
     OpenSampler(random_state=0),
     SAFASampler(random_state=0),
     OTMixSampler(random_state=0),
+    JitterSampler(random_state=0),  # what users may add
 ]
 # rows with weights, in a classifier that is as random as its sampler
 RESAMPLED = ResampledClassifier(

@@ -1,6 +1,7 @@
 """Run by `test_distributed_training.py` in two processes: the result is that of one process."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from ltresample.over_sampling import (
 )
 from ltresample.training import DeferredRebalancingClassifier, DistributedRebalancingClassifier
 
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.own_sampler import JitterSampler  # noqa: E402
+
 AFFINITY = np.full((10, 10), 1 / 9) - np.eye(10) / 9
 METHODS = {
     "DRS": {"rebalance": "resample", "rebalance_start": 1},
@@ -28,6 +32,7 @@ METHODS = {
         "resampler": DistributionMatchingOversampler(min_confidence=0.1, class_test=False),
         "start": 1,
     },
+    "own": {"resampler": JitterSampler(), "start": 1},
     "CutMix": {"resampler": OTMixSampler(preset="cutmix"), "start": 0},
     "OTMix": {
         "resampler": OTMixSampler(

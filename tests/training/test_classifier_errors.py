@@ -79,6 +79,7 @@ class PlainLoss(nn.Module):
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The guide is no better:ltresample.LongTailWarning")
 def test_start_beyond_the_end(params, message):
     warns(message, lambda: net_of(**params).fit(X, Y))
 
@@ -142,6 +143,7 @@ def test_one_class():
     )
 
 
+@pytest.mark.filterwarnings("ignore:The guide is no better:ltresample.LongTailWarning")
 def test_open_set_samples():
     aux = rng.normal(size=(5, 4)).astype(np.float32)
     raises(

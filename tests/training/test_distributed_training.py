@@ -19,7 +19,7 @@ from ltresample.training import (
     DistributedRebalancingClassifier,
 )
 
-METHODS = ["DRS", "DRW", "LADE", "IB", "M2m", "DM", "CutMix", "OTMix"]
+METHODS = ["DRS", "DRW", "LADE", "IB", "M2m", "DM", "own", "CutMix", "OTMix"]
 
 
 @pytest.mark.distributed
