@@ -40,7 +40,11 @@ from ltresample.training import SAFA, DeferredRebalancingClassifier
 _CONVOLUTIONS = "the guide of images is fitted on random convolutions, not trained"
 _LINEAR = "the guide of rows that are wide and mostly zeros is a linear classifier"
 _ZEROS = "in training, too, rows that are mostly zeros keep the zeros of their seeds"
+_MIXED = "OTMix: foregrounds are the larger part where labels are hard; guides in closed form"
 EXPLAINED: dict[str, str] = {
+    "offline/otmix": _MIXED,
+    "training/otmix": _MIXED,
+    "offline/safa": "networks are fitted in 30 to 40 steps, at a higher rate",
     "offline/m2m-scaled/images": _CONVOLUTIONS,
     "offline/dm-scaled/images": _CONVOLUTIONS,
     "offline/m2m-scaled/bytes": _CONVOLUTIONS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltresample._torch import evaluating
 from ltresample.guides._classifier import Classifier
@@ -26,14 +26,20 @@ class FeatureRows:
         Rows that they are features of.
     layer : str or None, default=None
         Where the features are; see `ltresample.models.feature_extractor`.
+    outputs : bool, default=False
+        Take logits for features: of networks whose hidden layers were drawn, not trained, they alone
+        say which rows are alike as members of classes.
     """
 
     is_stream = False
 
-    def __init__(self, g: Classifier, rows: Rows, *, layer: str | None = None):
+    def __init__(
+        self, g: Classifier, rows: Rows, *, layer: str | None = None, outputs: bool = False
+    ):
         self.members = g.members
         self.rows = rows
         self.layer = layer
+        self.outputs = outputs
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -50,12 +56,20 @@ class FeatureRows:
         with evaluating(*self.members):
             for part in index.split(1024):
                 x = self.rows.take(part)
-                z = [feature_extractor(member, self.layer)(x) for member in self.members]
+                z = [self._of(member, x) for member in self.members]
                 parts.append(torch.cat(z, dim=1).float())
         return torch.cat(parts)
 
+    def _of(self, member: nn.Module, x: Tensor) -> Tensor:
+        if not self.outputs:
+            return feature_extractor(member, self.layer)(x)
+        logits = member(x)  # (n, K), or (M, n, K) of M networks in one
+        return logits if logits.dim() == 2 else logits.transpose(0, 1).flatten(1)
 
-def feature_rows(g: Classifier, pool: Pool, *, layer: str | None = None) -> Rows:
+
+def feature_rows(
+    g: Classifier, pool: Pool, *, layer: str | None = None, outputs: bool = False
+) -> Rows:
     """Return the features of all rows of a pool: computed now if they fit in memory, else later.
 
     Parameters
@@ -66,13 +80,15 @@ def feature_rows(g: Classifier, pool: Pool, *, layer: str | None = None) -> Rows
         Real samples.
     layer : str or None, default=None
         Where the features are; see `ltresample.models.feature_extractor`.
+    outputs : bool, default=False
+        Take logits for features, see `FeatureRows`.
 
     Returns
     -------
     Rows
         Of shape (d,) each.
     """
-    rows = FeatureRows(g, pool.x, layer=layer)
+    rows = FeatureRows(g, pool.x, layer=layer, outputs=outputs)
     everything = torch.arange(len(pool.y), device=pool.y.device)
     if 4 * len(pool.y) * rows.row_shape[0] > IN_MEMORY:
         return rows

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
+from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
@@ -58,7 +59,8 @@ class OpenSampler(BaseSynthesisSampler):
     .. warning::
        Fit with ``sample_weight=sampler.sample_weight_``, or use `ResampledClassifier`, which does.
        Without weights most rows of the result count as evidence for labels that were drawn at
-       random. An imbalanced-learn Pipeline drops the weights.
+       random, and linear models get worse than without any sampling. An imbalanced-learn Pipeline
+       drops the weights: `fit_resample` warns unless `weights_used` says that they arrive.
 
     Parameters
     ----------
@@ -109,6 +111,9 @@ class OpenSampler(BaseSynthesisSampler):
         are found by type and as groups of one-hot columns; `columns_` says which. An empty list
         switches that off. Columns of text, 'category' or Enum always are categories, and come back
         as they came; inside, each is as many columns of 0 and 1 as it has categories.
+    weights_used : bool, default=False
+        Say that `sample_weight_` or `soft_targets_` reach the classifier, as `ResampledClassifier`
+        does. False: `fit_resample` warns that a plain pipeline drops them.
     batch_size : int or "auto", default="auto"
         Rows read at once. The result does not depend on it.
     random_state : int, RandomState or None, default=None
@@ -168,7 +173,7 @@ class OpenSampler(BaseSynthesisSampler):
     >>> from ltresample.over_sampling import OpenSampler
     >>> X, y = make_classification(n_samples=200, weights=[0.9], random_state=0)
     >>> X_aux = np.random.default_rng(0).normal(size=(500, X.shape[1]))
-    >>> sampler = OpenSampler(X_aux=X_aux, random_state=0)
+    >>> sampler = OpenSampler(X_aux=X_aux, weights_used=True, random_state=0)
     >>> X_res, y_res = sampler.fit_resample(X, y)
     >>> np.bincount(y), np.bincount(y_res)
     (array([180,  20]), array([200, 200]))
@@ -189,6 +194,7 @@ class OpenSampler(BaseSynthesisSampler):
         "aux_batch_size": [None, Interval(Integral, 1, None, closed="left")],
         "logit_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "categorical_features": [None, "array-like"],
+        "weights_used": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
@@ -208,6 +214,7 @@ class OpenSampler(BaseSynthesisSampler):
         aux_batch_size=None,
         logit_scale="auto",
         categorical_features=None,
+        weights_used=False,
         batch_size="auto",
         random_state=None,
     ):
@@ -224,8 +231,13 @@ class OpenSampler(BaseSynthesisSampler):
         self.aux_batch_size = aux_batch_size
         self.logit_scale = logit_scale
         self.categorical_features = categorical_features
+        self.weights_used = weights_used
         self.batch_size = batch_size
         self.random_state = random_state
+
+    def carrying(self) -> OpenSampler:
+        """Return an unfitted copy for a consumer that uses `sample_weight_` or `soft_targets_`."""
+        return clone(self).set_params(weights_used=True)
 
     def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
         """Build the method; see `BaseSynthesisSampler.method`.
@@ -388,6 +400,20 @@ class OpenSampler(BaseSynthesisSampler):
         record["round"] = -1
         record["confidence"] = np.nan
         self.provenance_ = record
+        if m and not self.weights_used:
+            _warn_of_lost_weights(n, self.sample_weight_)
+
+
+def _warn_of_lost_weights(n_real: int, weight: np.ndarray) -> None:
+    extra = weight[n_real:]
+    warnings.warn(
+        f"{len(extra)} open-set rows have labels drawn at random and count only with the weights in "
+        f"sample_weight_ (mean {extra.mean():.2g}, {extra.min():.2g} to {extra.max():.2g}), which a "
+        "plain pipeline drops. Use ResampledClassifier(classifier, sampler), or fit with "
+        "sample_weight=sampler.sample_weight_ and pass weights_used=True.",
+        LongTailWarning,
+        stacklevel=4,
+    )
 
 
 def _warn_of_built_in_rows() -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from ltresample.over_sampling._base import (
     provenance_records,
 )
 from ltresample.over_sampling._data import Data
+from ltresample.over_sampling._guiding import RECIPES
 from ltresample.over_sampling._mixed_labels import first_rows, paired, soft_targets, twins
 from ltresample.over_sampling._mixed_rows import flat_image_shape
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
@@ -56,7 +58,8 @@ class MixSettings(NamedTuple):
     start: int = 4
     stop: int | None = -3
     synthetic_share: float = 1.0
-    g_recipe: str = "erm"
+    g_recipe: str = "random_units"
+    min_foreground: float = 0.0
     image_shape: tuple[int, ...] | None = None
 
 
@@ -97,8 +100,11 @@ class OTMixSampler(BaseSynthesisSampler):
     * `soft_targets_`, for classifiers that take them;
     * ``label="pair"``, which gives each mixed sample twice, with the weights lam and 1 - lam in
       `sample_weight_`: exact for all losses that are linear in the target;
-    * `ResampledClassifier`, which does this by itself;
-    * ``min_foreground=0.5``, which makes the foreground's class the larger part.
+    * `ResampledClassifier`, which does this by itself.
+
+    A plain pipeline hands on hard labels and nothing else. Therefore, by default, the foreground's
+    class is the larger part of each mixed sample unless one of these is in use
+    (``min_foreground="auto"``).
 
     Parameters
     ----------
@@ -133,8 +139,12 @@ class OTMixSampler(BaseSynthesisSampler):
         "foreground": one row for each mixed sample, of the foreground's class, so that counts are
         exact. "pair": two rows, of either class, with weights in `sample_weight_`; counts are those
         of "foreground" plus the backgrounds.
-    min_foreground : float, default=0.0
-        Least share of the foreground in a mixed sample, in [0, 1). The papers have none.
+    min_foreground : float or "auto", default="auto"
+        Least share of the foreground in a mixed sample, in [0, 1). Raised, labels are less wrong and
+        mixed samples more like their foreground. The papers have none. "auto": 0 where labels or
+        weights of both parts are used (``label="pair"``, `ResampledClassifier`, training), else 0.5,
+        so that no hard label is that of the smaller part; 0 with `UniMix`, whose ratio follows from
+        the counts.
     image_shape : tuple of int or None, default=None
         (C, H, W) or (H, W) of rows of X that are flat images.
     categorical_features : array-like of int, bool or str, or None, default=None
@@ -272,7 +282,7 @@ class OTMixSampler(BaseSynthesisSampler):
         "label_rule": [StrOptions({"auto"}), None, HasMethods("share")],
         "class_affinity": [StrOptions({"auto", "soft", "hard"}), "array-like", Tensor],
         "label": [StrOptions({"foreground", "pair"})],
-        "min_foreground": [Interval(Real, 0, 1, closed="left")],
+        "min_foreground": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "image_shape": [None, tuple, list],
         "categorical_features": [None, "array-like"],
         "foreground": [StrOptions({"auto", "data", "batch"})],
@@ -298,7 +308,7 @@ class OTMixSampler(BaseSynthesisSampler):
         label_rule="auto",
         class_affinity="auto",
         label="foreground",
-        min_foreground=0.0,
+        min_foreground="auto",
         image_shape=None,
         categorical_features=None,
         foreground="auto",
@@ -346,6 +356,11 @@ class OTMixSampler(BaseSynthesisSampler):
         self.random_state = random_state
         self.verbose = verbose
 
+    def carrying(self) -> OTMixSampler:
+        """Return an unfitted copy that mixes as the paper does: both parts reach the classifier."""
+        own = clone(self)
+        return own.set_params(min_foreground=0.0) if self.min_foreground == "auto" else own
+
     def _resolve(self, about: About) -> MixSettings:
         """Resolve settings, and refuse ways to mix that do not fit the rows.
 
@@ -359,6 +374,10 @@ class OTMixSampler(BaseSynthesisSampler):
             if any(field.name == "shared" for field in dataclasses.fields(mix)):
                 mix = dataclasses.replace(mix, shared=about.in_training)
             settings = settings._replace(mix=mix)
+        if self.min_foreground == "auto":
+            hard = not about.in_training and self.label == "foreground"
+            least = 0.5 if hard and not isinstance(settings.mix, UniMix) else 0.0
+            settings = settings._replace(min_foreground=least)
         if settings.mix.needs_images and not images:
             raise ValueError(
                 f"{type(settings.mix).__name__} cuts boxes out of images. Got X with rows of "
@@ -404,14 +423,16 @@ class OTMixSampler(BaseSynthesisSampler):
         if offline:
             affinity = affinity() if callable(affinity) else affinity
             if settings.pairing.needs_features:
-                features = feature_rows(guides.g, pool)
+                drawn = self.g is None and RECIPES[settings.g_recipe].random_units
+                outputs = drawn and len(pool.x.row_shape) == 1
+                features = feature_rows(guides.g, pool, outputs=outputs)
         return PairMixing(
             mix=settings.mix,
             pairing=settings.pairing,
             label_rule=settings.label_rule,
             class_affinity=affinity.to(device) if isinstance(affinity, Tensor) else affinity,
             features=features,
-            min_foreground=self.min_foreground,
+            min_foreground=settings.min_foreground,
             image_shape=settings.image_shape,
             block_size=self.block_size,
             schedule=MixSchedule(

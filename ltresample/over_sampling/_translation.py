@@ -90,6 +90,16 @@ class TranslationSampler(BaseSynthesisSampler):
         settings = super()._resolve(about)
         if callable(settings.count_decay):
             settings = settings._replace(count_decay=settings.count_decay(about.class_counts))
+        least = settings.min_confidence
+        if self.confidence_test == "probability" and least > 1:
+            percent = (
+                f" Pass min_confidence={least / 100:g} for {least:g} %." if least <= 100 else ""
+            )
+            raise ValueError(
+                "min_confidence is a probability, in [0, 1], and above 1 nothing would be accepted. "
+                f"Got min_confidence={least!r} with confidence_test='probability'.{percent} With "
+                "confidence_test='loss' it is a bound on the loss."
+            )
         if not about.from_aux:
             return settings
         # nothing is known of the way from an open-set sample to a class

@@ -116,7 +116,7 @@ def warn_of_lost_weights(
             f"it is fitted on hard labels. {(share < 1).sum()} rows are mixtures that belong to "
             f"the class of their label with a share of {mean:.0%} on average: hard labels are "
             f"wrong by the other {1 - mean:.0%}. Choose a classifier that takes sample_weight, or, "
-            "with OTMixSampler, min_foreground=0.5 or more."
+            "with OTMixSampler, a larger min_foreground."
         )
     elif weight is not None and (weight != 1).any():
         light = weight[weight != 1]

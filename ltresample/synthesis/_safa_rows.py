@@ -35,18 +35,18 @@ class SafaRecipe(NamedTuple):
     head_ratio: float = 0.2  # gamma: share of the classes that are the head
     width: int | None = None  # hidden channels; None: C, of vectors in [64, 256], of maps >= 16
     residual: bool = False  # G adds to its input
-    n_steps: int | None = None  # None: 30 passes over the data, within the bounds below
-    min_steps: int = 100
-    max_steps: int = 200
+    n_steps: int | None = None  # None: 6 passes over the data, within the bounds below
+    min_steps: int = 30
+    max_steps: int = 40
     n_pairs: int = 64  # of head samples in a batch, and as many of tail samples
-    lr: float = 0.003
+    lr: float = 0.01
     weight_decay: float = 0.0002
 
     def steps_for(self, n_rows: int) -> int:
         """Return the number of gradient steps."""
         if self.n_steps is not None:
             return self.n_steps
-        return min(max(30 * n_rows // (2 * self.n_pairs), self.min_steps), self.max_steps)
+        return min(max(6 * n_rows // (2 * self.n_pairs), self.min_steps), self.max_steps)
 
 
 class SafaRowsDraw(NamedTuple):

@@ -46,7 +46,7 @@ def aux():
 
 
 def resampled(data, **params):
-    sampler = OpenSampler(random_state=0, **params)
+    sampler = OpenSampler(random_state=0, weights_used=True, **params)
     return sampler, *sampler.fit_resample(*data)
 
 
@@ -160,8 +160,8 @@ def test_open_set_rows_are_repeated_only_where_they_do_not_suffice(data, aux):
 
 def test_labels_say_nothing_about_rows(data, aux):
     """Which row gets which label is random: another seed deals them out anew."""
-    first = OpenSampler(X_aux=aux, random_state=0)
-    second = OpenSampler(X_aux=aux, random_state=1)
+    first = OpenSampler(X_aux=aux, weights_used=True, random_state=0)
+    second = OpenSampler(X_aux=aux, weights_used=True, random_state=1)
     _, y_first = first.fit_resample(*data)
     _, y_second = second.fit_resample(*data)
     assert not np.array_equal(y_first, y_second)
@@ -181,7 +181,7 @@ def test_clone_pickle_and_keyword(data, aux):
     sampler, want, _ = resampled(data, X_aux=aux)
     for other in (clone(sampler), pickle.loads(pickle.dumps(sampler))):
         np.testing.assert_array_equal(other.fit_resample(*data)[0], want)
-    got, _ = OpenSampler(random_state=0).fit_resample(*data, X_aux=aux)
+    got, _ = OpenSampler(weights_used=True, random_state=0).fit_resample(*data, X_aux=aux)
     np.testing.assert_array_equal(got, want)
 
 
@@ -301,7 +301,7 @@ def pool_of(data, aux=None):
 def begun(data, *, f=None, pool=None, **params):
     f = nn.Linear(6, 3) if f is None else f
     pool = pool_of(data) if pool is None else pool
-    sampler = OpenSampler(**params)
+    sampler = OpenSampler(weights_used=True, **params)
     return StepSynthesis(sampler, pool, classes=np.arange(3), module=f, seed=Seed(0))
 
 
@@ -422,3 +422,15 @@ def test_a_weighted_fit_is_calmer_than_a_plain_one(data, aux):
     weighted = LogisticRegression().fit(X_res, y_res, sample_weight=sampler.sample_weight_)
     plain = LogisticRegression().fit(X_res, y_res)
     assert weighted.score(X, y) > plain.score(X, y) + 0.03
+
+
+def test_a_plain_pipeline_is_told_that_it_drops_the_weights(data, aux):
+    with pytest.warns(LongTailWarning, match="(?s)140 open-set rows.*drops.*ResampledClassifier"):
+        X_plain, y_plain = OpenSampler(X_aux=aux, random_state=0).fit_resample(*data)
+    sampler = OpenSampler(X_aux=aux, random_state=0)
+    model = ResampledClassifier(LogisticRegression(), sampler).fit(*data)  # without a warning
+    assert model.sampler_.weights_used
+    assert not sampler.weights_used
+    _, X_used, y_used = resampled(data, X_aux=aux)
+    np.testing.assert_array_equal(X_plain, X_used)
+    np.testing.assert_array_equal(y_plain, y_used)

@@ -12,13 +12,16 @@ from imblearn.pipeline import make_pipeline
 from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from ltresample import LongTailWarning, make_long_tailed
 from ltresample.mixing import ColumnSwap, CutMix, Mixup
-from ltresample.over_sampling import OTMixSampler
+from ltresample.over_sampling import OTMixSampler, ResampledClassifier
 from ltresample.pairing import ConfusionPairing, RandomPairing, TransportPairing
 from ltresample.plotting import PairCountsDisplay
 
@@ -108,7 +111,7 @@ def test_labels_say_what_rows_are_made_of(data, params):
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_pairs_are_the_same_rows_with_both_labels(data, share):
     X, y = data
-    one, X_one, y_one = fitted(X, y, synthetic_share=share)
+    one, X_one, y_one = fitted(X, y, synthetic_share=share, min_foreground=0)
     two, X_two, y_two = fitted(X, y, synthetic_share=share, label="pair")
     n = len(X_one)
     np.testing.assert_array_equal(X_two[:n], X_one)
@@ -127,7 +130,7 @@ def test_pairs_are_the_same_rows_with_both_labels(data, share):
 def test_a_weighted_linear_model_on_pairs_equals_training_on_soft_targets(data):
     """Cross-entropy is linear in the target; minima of both losses by Newton's method."""
     X, y = data
-    soft, X_soft, _ = fitted(X, y)
+    soft, X_soft, _ = fitted(X, y, min_foreground=0)
     pair, X_pair, y_pair = fitted(X, y, label="pair")
     C = 0.5
     settings = {"C": C, "solver": "newton-cg", "tol": 1e-12, "max_iter": 1000}
@@ -152,7 +155,7 @@ def test_a_weighted_linear_model_on_pairs_equals_training_on_soft_targets(data):
 
 def test_images_are_pasted(digits):
     X, y = digits
-    sampler, X_res, _ = fitted(X, y, image_shape=(8, 8), **QUICK)
+    sampler, X_res, _ = fitted(X, y, image_shape=(8, 8), min_foreground=0, **QUICK)
     assert isinstance(sampler.settings_["mix"], CutMix)
     at, fg, bg = parents(sampler, X)
     lam = (1 - sampler.sample_weight_)[at]
@@ -363,3 +366,59 @@ def test_a_plan_that_does_not_converge_is_reported(data):
     pairing = TransportPairing(max_iter=1, feature_weight=1.0)
     with pytest.warns(LongTailWarning, match="marginals are off by"):
         OTMixSampler(pairing=pairing, random_state=0).fit_resample(*data)
+
+
+# ---- where labels are lost -------------------------------------------------------------------------
+
+
+def test_hard_labels_are_those_of_the_larger_part(data):
+    """Unless pairs, a consumer of shares, or the user says otherwise."""
+    X, y = data
+    for preset in ("otmix", "otmix_paper", "cmo", "mixup"):
+        sampler, *_ = fitted(X, y, preset=preset, pairing=RandomPairing())
+        assert sampler.settings_["min_foreground"] == 0.5
+        assert (sampler.sample_weight_ >= 0.5 - 1e-9).all()
+    assert fitted(X, y, label="pair", **QUICK)[0].settings_["min_foreground"] == 0
+    assert fitted(X, y, preset="unimix")[0].settings_["min_foreground"] == 0
+    given, *_ = fitted(X, y, min_foreground=0.2, **QUICK)
+    assert 0.2 <= given.sample_weight_.min() < 0.5
+
+
+def test_a_classifier_that_takes_weights_gets_the_paper_s_mixtures(data):
+    X, y = data
+    sampler = OTMixSampler(**QUICK)
+    carried = ResampledClassifier(LogisticRegression(), sampler).fit(X, y).sampler_
+    assert carried.settings_["min_foreground"] == 0
+    assert sampler.min_foreground == "auto"
+    with pytest.warns(LongTailWarning, match="neither soft targets nor sample_weight"):
+        model = ResampledClassifier(KNeighborsClassifier(), sampler).fit(X, y)
+    assert model.sampler_.settings_["min_foreground"] == 0.5
+    own = OTMixSampler(min_foreground=0.3, **QUICK)
+    assert ResampledClassifier(None, own).fit(X, y).sampler_.min_foreground == 0.3
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        LogisticRegression(max_iter=500),
+        RandomForestClassifier(50, random_state=0),
+        KNeighborsClassifier(),
+    ],
+    ids=lambda classifier: type(classifier).__name__,
+)
+def test_a_plain_pipeline_is_not_worse_than_no_sampling(classifier):
+    """Balanced accuracy on long-tailed digits, mean over 5 splits."""
+    X, y = load_digits(return_X_y=True)
+    gain = []
+    for seed in range(5):
+        train, test, y_train, y_test = train_test_split(
+            X / 16, y, test_size=0.4, stratify=y, random_state=seed
+        )
+        train, y_train = make_long_tailed(
+            train, y_train, imbalance_factor=20, n_max=100, random_state=seed
+        )
+        model = make_pipeline(OTMixSampler(random_state=seed), classifier).fit(train, y_train)
+        plain = clone(classifier).fit(train, y_train)
+        scores = [balanced_accuracy_score(y_test, m.predict(test)) for m in (model, plain)]
+        gain.append(scores[0] - scores[1])
+    assert np.mean(gain) > 0

@@ -36,7 +36,7 @@ from ltresample.over_sampling import (
 from ltresample.pairing import RandomPairing
 from ltresample.prior_correction import PriorCorrectedClassifier
 
-CMO = OTMixSampler(pairing=RandomPairing(), random_state=0)
+CMO = OTMixSampler(pairing=RandomPairing(), min_foreground=0, random_state=0)
 
 
 class Note(ClassifierMixin, BaseEstimator):

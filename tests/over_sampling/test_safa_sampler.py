@@ -166,7 +166,7 @@ def test_presets(data):
         {"generator": "plain"},
         {"contrast_weight": 0.0},
         {"width": 8},
-        {"learning_rate": 0.01},
+        {"learning_rate": 0.003},
         {"head_ratio": 0.6},
     ],
     ids=str,

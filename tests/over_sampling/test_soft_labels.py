@@ -1,5 +1,7 @@
 """labels="soft": shares that g gives, used by ResampledClassifier."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
@@ -69,3 +71,11 @@ def test_stale_shares_are_dropped(data):
     sampler.fit_resample(*data)
     sampler.set_params(labels="hard").fit_resample(*data)
     assert not hasattr(sampler, "soft_targets_")
+
+
+@pytest.mark.parametrize("Sampler", [M2mSampler, DistributionMatchingOversampler])
+def test_confidence_above_one_is_no_probability(Sampler):
+    X, y = np.arange(40.0).reshape(20, 2), np.arange(20) // 15
+    for least, said in ((90, "Pass min_confidence=0.9 for 90 %"), (1.5, "min_confidence=1.5 with")):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            Sampler(min_confidence=least).fit_resample(X, y)
