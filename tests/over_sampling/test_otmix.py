@@ -170,8 +170,8 @@ def test_images_are_pasted(digits):
             boxes += 1
     assert boxes > 100
     assert len(np.unique(lam)) > 3, "each pair has a box of its own"
-    flat = fitted(X, y, image_shape=(1, 8, 8), **QUICK)[1]
-    deep = fitted(X.reshape(-1, 1, 8, 8), y, **QUICK)[1]
+    flat = fitted(X, y, image_shape=(1, 8, 8), min_foreground=0, **QUICK)[1]
+    deep = fitted(X.reshape(-1, 1, 8, 8), y, min_foreground=0, **QUICK)[1]
     np.testing.assert_array_equal(deep.reshape(len(deep), -1), flat)
     np.testing.assert_array_equal(X_res, flat)
 
