@@ -27,8 +27,14 @@ from ltresample.guides import default_device
 from ltresample.over_sampling._carried import CarriesLabels
 from ltresample.over_sampling._data import Data, open_data, real_pool, within_range
 from ltresample.over_sampling._guiding import RECIPES, Guides, first_dtype
-from ltresample.over_sampling._open_set_rows import open_for_training
-from ltresample.rows import Pool, TakeColumns, VaryingColumns, aligned_with, take_labels
+from ltresample.rows import (
+    Pool,
+    TakeColumns,
+    VaryingColumns,
+    aligned_with,
+    open_beside,
+    take_labels,
+)
 from ltresample.synthesis import Bound, Filled, Method, fill
 
 __all__ = ["About", "BaseSynthesisSampler", "Guides", "Settings"]
@@ -255,7 +261,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
             pool.x.row_shape, pool.counts.numpy(), in_training=True, from_aux=aux is not None
         )
         settings = self._resolve(about)
-        pool = pool._replace(aux_x=None if aux is None else open_for_training(aux, pool))
+        pool = pool._replace(aux_x=None if aux is None else open_beside(aux, pool.x))
         guides = self._guides(pool, settings, classes, seed, raw=raw, live=f)
         method = self.method(settings, pool, guides)
         if self.g is not None or len(pool.x.row_shape) == 1:  # networks on images cost too much

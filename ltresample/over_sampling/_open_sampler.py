@@ -25,7 +25,7 @@ from ltresample.over_sampling._open_set_rows import (
     exact_rows,
     whole_numbers,
 )
-from ltresample.rows import Pool
+from ltresample.rows import Pool, in_type
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
     Filled,
@@ -359,7 +359,7 @@ class OpenSampler(BaseSynthesisSampler):
 
         def counted(at: Tensor, rows: Tensor) -> None:
             nonlocal n_known
-            n_known += known.count(to_numpy(rows))
+            n_known += known.count(in_type(to_numpy(rows), data.values.dtype))
             write(at, rows)
 
         filled = super()._fill(data, method, pool, wanted, seed, settings, f, write=counted)

@@ -14,13 +14,12 @@ from ltresample._random import Seed
 from ltresample._torch import as_tensor
 from ltresample.datasets import permute_features, shuffle_patches, shuffle_words
 from ltresample.over_sampling._data import Data
-from ltresample.rows import Pool, Rows, RowStream, open_set_rows
+from ltresample.rows import Rows, RowStream, open_set_rows
 
 __all__ = [
     "IteratedRows",
     "built_in_rows",
     "exact_rows",
-    "open_for_training",
     "whole_numbers",
 ]
 
@@ -79,16 +78,6 @@ def exact_rows(aux: Any, values: Any) -> Rows | RowStream:
     """Open open-set samples in a type that holds all values of the real rows as they are."""
     wide = values.dtype.itemsize > 4 or (values.dtype.kind in "iu" and values.dtype.itemsize > 2)
     return open_set_rows(aux, values, dtype=torch.float64 if wide else torch.float32)
-
-
-def open_for_training(aux: Any, pool: Pool) -> Rows | RowStream:
-    """Open open-set samples in the units of the rows in training; opened ones stay as they are."""
-    if hasattr(aux, "row_shape"):
-        return aux
-    n = len(pool.x)
-    look = torch.linspace(0, n - 1, min(1024, n), dtype=torch.float64)
-    example = pool.x.take(look.long().to(pool.y.device))
-    return open_set_rows(aux, example, dtype=example.dtype, device=example.device)
 
 
 def whole_numbers(data: Data) -> Callable[[Tensor], Tensor]:

@@ -20,7 +20,12 @@ from ltresample.rows._door import (
     plain_labels,
     warn_of_pixel_range,
 )
-from ltresample.rows._open_set import aligned_with, check_random_access, open_set_rows
+from ltresample.rows._open_set import (
+    aligned_with,
+    check_random_access,
+    open_beside,
+    open_set_rows,
+)
 from ltresample.rows._pixels import PixelUnit, pixel_unit
 from ltresample.rows._pool import ClassIndex, Pool, index_of, pool_of
 from ltresample.rows._sources import (
@@ -67,6 +72,7 @@ __all__ = [
     "in_type",
     "index_of",
     "one_hot_groups",
+    "open_beside",
     "open_set_rows",
     "open_values",
     "pixel_unit",

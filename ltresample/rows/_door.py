@@ -201,6 +201,8 @@ def known_container(X: Any, name: str = "X") -> Any:
     library = type(X).__module__.partition(".")[0]
     if library in ("pandas", "polars"):
         return X.collect() if type(X).__name__ == "LazyFrame" else X
+    if hasattr(X, "compute") and hasattr(X, "npartitions"):  # dask's arrays and frames
+        return X.compute()
     is_other = hasattr(X, "__dataframe__") or hasattr(X, "column_names")
     if is_other and hasattr(X, "to_pandas"):
         return X.to_pandas()

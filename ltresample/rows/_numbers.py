@@ -71,9 +71,9 @@ def plain_array(x: np.ndarray, name: str) -> np.ndarray:
             )
         x = x.data
     kind = x.dtype.kind
-    if kind in "biuf" and x.dtype.itemsize <= 8:
+    if kind in "biu" or x.dtype.type in (np.float16, np.float32, np.float64):
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
-    if kind == "f":
+    if x.dtype.type is np.longdouble:
         return _in_double(x, name)
     if kind == "c":
         raise ValueError(

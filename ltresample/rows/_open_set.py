@@ -29,7 +29,7 @@ from ltresample.rows._sources import (
 )
 from ltresample.rows._table import Columns, encoded_table, is_frame
 
-__all__ = ["aligned_with", "check_random_access", "open_set_rows"]
+__all__ = ["aligned_with", "check_random_access", "open_beside", "open_set_rows"]
 
 _LOOK = 1024  # rows that are looked at where a look at all of them would read a whole file
 
@@ -102,6 +102,41 @@ def open_set_rows(
     if factor == 1:
         return rows
     return ScaledStream(rows, factor) if isinstance(rows, RowStream) else ScaledRows(rows, factor)
+
+
+def open_beside(X_aux: Any, rows: Rows, *, columns: Columns | None = None) -> Rows | RowStream:
+    """Open open-set samples beside rows in training: in their type, place and units.
+
+    Parameters
+    ----------
+    X_aux : array-like, Dataset, loader, Rows or RowStream
+        Open-set samples; opened ones stay as they are.
+    rows : Rows
+        Training rows.
+    columns : Columns or None, default=None
+        What the columns of a table are.
+
+    Returns
+    -------
+    Rows or RowStream
+        As `open_set_rows` gives them.
+
+    Raises
+    ------
+    ValueError
+        If they are empty, or of another shape, range or type.
+    """
+    if hasattr(X_aux, "row_shape"):
+        return X_aux
+    index = torch.linspace(0, len(rows) - 1, min(_LOOK, len(rows)), dtype=torch.float64)
+    example = rows.take(index.long())
+    return open_set_rows(
+        aligned_with(X_aux, columns),
+        example,
+        dtype=example.dtype,
+        device=example.device,
+        unit=getattr(rows, "unit", None),
+    )
 
 
 def aligned_with(X_aux: Any, columns: Columns | None) -> Any:

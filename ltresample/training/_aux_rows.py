@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.rows import Columns, Rows, RowStream, TakenRows, aligned_with, open_set_rows
+from ltresample.rows import Columns, Rows, RowStream, TakenRows, open_beside
 
 __all__ = ["AugmentedRows", "open_aux_rows"]
-
-N_EXAMPLES = 1024  # training rows that open-set samples are compared with
 
 
 class AugmentedRows:
@@ -67,13 +64,5 @@ def open_aux_rows(
     ValueError
         If they are empty, or of another shape, range or type.
     """
-    index = torch.linspace(0, len(rows) - 1, min(N_EXAMPLES, len(rows)), dtype=torch.float64)
-    example = rows.take(index.long())
-    opened = open_set_rows(
-        aligned_with(X_aux, columns),
-        example,
-        dtype=example.dtype,
-        device=example.device,
-        unit=rows.unit,
-    )
+    opened = open_beside(X_aux, rows, columns=columns)
     return opened if augment is None else AugmentedRows(opened, augment)
