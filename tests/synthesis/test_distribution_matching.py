@@ -1,5 +1,6 @@
 """Distribution Matching against a literal rendering of its algorithm, its invariants and limits."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from ltresample._random import Seed
 from ltresample.distances import EnergyDistance, MaximumMeanDiscrepancy, SinkhornTransport
 from ltresample.embeddings import FixedRandomEmbedding, IdentityEmbedding, RandomEmbedding
-from ltresample.rows import ArrayRows
+from ltresample.guides import Classifier
+from ltresample.rows import ArrayRows, Space
 from ltresample.synthesis import (
     ConfusingClass,
     DistributionMatching,
@@ -291,3 +293,26 @@ def test_rows_do_not_depend_on_batch_size_or_order_but_on_the_size_of_sets(probl
     np.testing.assert_allclose(rows({1: 20, 2: 21}, batch_size=1), reference, atol=1e-9)
     np.testing.assert_allclose(rows({2: 21, 1: 20})[21:], reference[:20], atol=1e-9)
     assert not np.array_equal(rows({1: 20, 2: 21}, block_size=16), reference, equal_nan=True)
+
+
+def test_rows_that_equal_the_real_set_but_for_rounding_belong_to_it(problem):
+    """All real rows alike: their distance to the set is that of the set, 0, up to rounding."""
+    pool, g, _ = problem
+    rng, accepted = np.random.default_rng(0), 0
+    for _ in range(30):
+        x = pool.x.x.copy()
+        x[pool.y == 2] = rng.random(3)  # the target class is one point
+        for dtype in (torch.float32, torch.float64):
+            same = pool._replace(x=ArrayRows(x, dtype=dtype), space=Space.pixels(dtype=dtype))
+            dm = method(
+                Classifier([m.to(dtype) for m in copy.deepcopy(g.members)]),
+                min_confidence=0.0,
+                n_real=4,
+                seeding=OpenSetSeeds(),
+                steps=Steps(n_steps=0, noise_radius=0.0),
+            )
+            same = same._replace(aux_x=ArrayRows(x[pool.y.numpy() == 2] * 3.7, dtype=dtype))
+            same = same._replace(space=same.space._replace(upper=torch.full((), 9.0, dtype=dtype)))
+            state, draw = drawn(dm, same, 2, m=5)
+            accepted += int(dm.make(state, [draw]).accepted.sum())
+    assert accepted == 30 * 2 * 5, "all point where the set points"

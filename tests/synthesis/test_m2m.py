@@ -10,7 +10,16 @@ from torch import nn
 from ltresample._random import Seed
 from ltresample.guides import Classifier
 from ltresample.rows import ArrayRows, Pool, Space
-from ltresample.synthesis import DistributionSeeds, M2m, RealBatch, Slots, Step, Steps, fill
+from ltresample.synthesis import (
+    DistributionSeeds,
+    M2m,
+    RealBatch,
+    Slots,
+    Step,
+    Steps,
+    fill,
+    reference_noise,
+)
 
 SEED = Seed(7)
 
@@ -278,3 +287,27 @@ def test_different_classes_and_blocks_draw_different_numbers(problem):
     ]
     noise = torch.stack([draw.noise for draw in draws]).flatten(1)
     assert len(torch.unique(noise, dim=0)) == 4
+
+
+def test_published_noise_is_bounded_over_the_rows_that_have_a_seed():
+    used = torch.zeros(50, dtype=torch.bool)
+    used[:5] = True
+    options = (0.5, Seed(0).torch(), torch.float64)
+    noise = reference_noise((50, 3, 4, 4), *options, used)
+    per_channel = noise[:5].transpose(0, 1).flatten(1).norm(dim=1)
+    torch.testing.assert_close(per_channel, torch.full((3,), 0.5, dtype=torch.float64))
+    everyone = reference_noise((50, 3, 4, 4), 0.5, Seed(0).torch(), torch.float64)
+    bound = everyone.transpose(0, 1).flatten(1).norm(dim=1)
+    torch.testing.assert_close(bound, torch.full((3,), 0.5, dtype=torch.float64))
+    assert (noise[:5].flatten(1).norm(dim=1) > everyone[:5].flatten(1).norm(dim=1)).all()
+
+
+def test_published_noise_in_a_step_leaves_rows_without_a_seed_out(problem):
+    """Rows of the largest class in a batch have no seed."""
+    pool, g, _ = problem
+    method = M2m(g=g, steps=Steps(draw_noise=reference_noise, noise_radius=0.5))
+    y = torch.tensor([0] * 30 + [2] * 4)
+    _, draw = drawn(method, pool, y)
+    assert (draw.seeds.index[:30] == -1).all()
+    per_column = draw.noise[30:].norm(dim=0)
+    torch.testing.assert_close(per_column, torch.full((3,), 0.5, dtype=torch.float64))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from ltresample._random import Seed
-from ltresample.rows import ArrayRows, Pool, Space
+from ltresample.rows import ArrayRows, ClassIndex, Pool, Space
 from ltresample.synthesis import DistributionSeeds, NearSeeds, OpenSetSeeds, RandomSeeds, _seeds
 
 
@@ -137,3 +137,20 @@ def test_random_and_open_set_seeds():
     open_set = OpenSetSeeds().draw(pool, None, y_target, Seed(0))
     assert set(open_set.index.tolist()) == set(range(7))
     assert (open_set.y_source == -1).all()
+
+
+@given(counts=st.lists(st.integers(0, 6), min_size=2, max_size=5), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_rows_of_other_classes_are_counted_as_they_stand(counts, seed):
+    """The j-th row that is not of class k, for every j, without a list of them."""
+    y = torch.from_numpy(
+        np.random.default_rng(seed).permutation(np.repeat(range(len(counts)), counts))
+    )
+    index = ClassIndex.of(y, len(counts))
+    for k in range(len(counts)):
+        others = (y != k).nonzero()[:, 0]
+        u = (torch.arange(len(others), dtype=torch.float64) + 0.5) / max(1, len(others))
+        drawn = index.draw_other(torch.full((len(others),), k), u)
+        assert torch.equal(drawn, others)
+    if y.unique().numel() == 1:
+        assert index.draw_other(y[:1], torch.zeros(1).double()).tolist() == [-1]

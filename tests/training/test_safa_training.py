@@ -452,3 +452,22 @@ def test_processes_train_the_same_networks():
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("same networks") == 2
+
+
+def test_one_pass_is_augmented_for_each_step():
+    """A second pass in training mode, by a callback or to estimate statistics, is a plain one."""
+    f = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    pool, online = begun(f, (4,), SAFA("1"))
+    x = pool.x.take(torch.arange(9))
+    online(x, pool.y, seed=Seed(1))
+    assert [len(f.train()(x)) for _ in range(3)] == [12, 9, 9]
+    assert len(f(x[:2])) == 2, "positions of the step are not looked up in another batch"
+    online(x, pool.y, seed=Seed(2))
+    assert [len(f.train()(x)) for _ in range(2)] == [12, 9]
+
+
+def test_the_contrast_network_has_the_papers_width():
+    f = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    for safa, width in ((SAFA("1"), 256), (SAFA("1", contrast_width=None), 6)):
+        _, online = begun(f, (4,), safa)
+        assert online.method.networks.contrast_head.in_features == width
