@@ -94,7 +94,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if getattr(self.resampler, "inside_f", False):
+        if self._works_inside:
             raise ValueError(
                 "A resampler inside the network draws from whole batches, and each process passes a "
                 f"slice. Got resampler={self.resampler!r}. Use skorch.hf.AccelerateMixin with "

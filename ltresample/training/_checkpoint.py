@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch.callbacks import EpochScoring
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ltresample._random import Seed
@@ -105,7 +105,7 @@ class Checkpoint:
         for name, p in module.named_parameters():
             p.requires_grad_(name not in state["frozen"])
         net.optimizer_.load_state_dict(state["optimizer"])
-        if hasattr(net.criterion_, "load_state_dict"):
+        if isinstance(net.criterion_, nn.Module):
             net.criterion_.load_state_dict(state["criterion"], strict=False)
         net.history.clear()
         net.history.extend(_decoded(state["history"]))
@@ -124,7 +124,7 @@ class Checkpoint:
             for key, value in state["callbacks"].get(name, {}).items():
                 setattr(callback, key, _decoded(value))
             for key, value in state["parts"].get(name, {}).items():
-                part = getattr(callback, key, None)
+                part = vars(callback).get(key)
                 if not hasattr(part, "load_state_dict"):
                     raise ValueError(
                         f"What the callback {name!r} has learned cannot be put back: its {key} is not "
@@ -171,7 +171,7 @@ def _state_of(net: Any) -> dict[str, Any]:
         "buffers": {name: b for name, b in module.named_buffers() if name not in saved},
         "frozen": [name for name, p in module.named_parameters() if not p.requires_grad],
         "optimizer": net.optimizer_.state_dict(),
-        "criterion": net.criterion_.state_dict() if hasattr(net.criterion_, "state_dict") else {},
+        "criterion": net.criterion_.state_dict() if isinstance(net.criterion_, nn.Module) else {},
         "history": net.history.to_list(),
         "callbacks": {name: values for name, (values, _) in learned.items()},
         "parts": {name: parts for name, (_, parts) in learned.items()},

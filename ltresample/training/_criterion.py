@@ -25,6 +25,7 @@ __all__ = [
     "check_head",
     "check_outputs_fit",
     "class_weight_of",
+    "has_class_weight",
     "logit_scale",
     "needs_of",
     "probabilities_by",
@@ -32,9 +33,9 @@ __all__ = [
 
 
 WITH_LAST_LAYER = tuple(
-    getattr(nn, name)
+    vars(nn)[name]
     for name in ("AdaptiveLogSoftmaxWithLoss", "LinearCrossEntropyLoss")
-    if hasattr(nn, name)  # the second is new
+    if name in vars(nn)  # the second is new
 )
 
 
@@ -56,8 +57,14 @@ def needs_of(criterion: Any) -> Needs:
 
 def class_weight_of(criterion: Any) -> Tensor | None:
     """Return a copy of a criterion's class weights; None where it has none or they are not set."""
-    weight = getattr(unwrapped(criterion), "weight", None)
-    return weight.detach().clone() if isinstance(weight, Tensor) else None
+    criterion = unwrapped(criterion)
+    weight = criterion.weight if has_class_weight(criterion) else None
+    return None if weight is None else weight.detach().clone()
+
+
+def has_class_weight(criterion: Any) -> bool:
+    """Tell whether a criterion has a place for class weights, as PyTorch's and ours have."""
+    return isinstance(criterion, nn.Module) and "weight" in criterion._buffers
 
 
 def assign_class_weight(
@@ -83,7 +90,7 @@ def assign_class_weight(
     """
     if hasattr(criterion, "set_weight"):
         criterion.set_weight(class_weight)
-    elif "weight" not in getattr(criterion, "_buffers", {}):
+    elif not has_class_weight(criterion):
         raise TypeError(
             "Re-weighting sets the class weights of the criterion. Got "
             f"{type(criterion).__name__}, which has no buffer `weight` and no method `set_weight`. "

@@ -223,7 +223,7 @@ class DataNet(ParameterNet):
 
     def _needs_loader(self) -> bool:
         """Tell whether batches have to come from a loader of PyTorch's: Accelerate takes these."""
-        return hasattr(self, "accelerator")
+        return self.accelerator is not None
 
 
 def needs_double(x: Any) -> bool:

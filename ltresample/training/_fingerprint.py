@@ -265,7 +265,7 @@ def _referred(code: types.CodeType, names: Mapping[str, Any]) -> list[Any]:
         value = names[name]
         if isinstance(value, types.ModuleType):
             if not _is_library(value):
-                parts = (getattr(value, n) for n in code.co_names if hasattr(value, n))
+                parts = [vars(value)[n] for n in code.co_names if n in vars(value)]
                 found += [(name, part) for part in parts]
         else:
             found.append((name, value))
@@ -337,9 +337,13 @@ def _is_library(value: Any) -> bool:
     root = (name or "").partition(".")[0]
     if root == "__main__":
         return False
-    file = getattr(sys.modules.get(root), "__file__", None)
+    file = _file_of(root)
     is_there = file is not None and os.path.realpath(file).startswith(_library_roots())
     return is_there or root in sys.stdlib_module_names
+
+
+def _file_of(module: str | None) -> str | None:
+    return getattr(sys.modules.get(module), "__file__", None)
 
 
 def _add_library(total: _Hasher, value: Any) -> None:
@@ -349,7 +353,7 @@ def _add_library(total: _Hasher, value: Any) -> None:
 
 @functools.cache
 def _file_hash(module: str) -> str:
-    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    file = _file_of(module) or ""
     is_source = file.endswith(".py") and not module.startswith(
         PACKAGE
     )  # which is hashed as a whole
@@ -379,7 +383,7 @@ def _add_net(total: _Hasher, value: NeuralNet) -> None:
     """Add a net that was given, as a guide for example: settings and weights."""
     total.add(type(value))
     total.add({k: v for k, v in vars(value).items() if k in value._get_param_names()})
-    total.add(getattr(value, "module_", None))
+    total.add(vars(value).get("module_"))
 
 
 def _add_object(total: _Hasher, value: Any) -> None:

@@ -54,7 +54,7 @@ def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
         output = module(few, **fit_params)
         logits = _checked(output, name, (m, n_classes))
         kind = kind_of(logits)
-        if net.resampler is not None and not getattr(net.resampler, "inside_f", False):
+        if net.resampler is not None and not net._works_inside:
             _check_for_synthesis(output, kind, name)
         check_outputs_fit(criterion, kind, logits, name)
         warning = check_head(criterion, module, few, ask)

@@ -222,7 +222,7 @@ class TrainingNet(DataNet):
     def _set_training(self, training=True):
         """Change modes where they are others; parts that a user keeps in another mode stay there."""
         for name in self._modules + self._criteria:
-            part = getattr(self, f"{name}_")
+            part = vars(self)[f"{name}_"]
             if isinstance(part, nn.Module) and part.training != training:
                 part.train(training)
 
@@ -293,7 +293,7 @@ class TrainingNet(DataNet):
         if isinstance(y_true, StepTarget):
             return step_loss(criterion, logits, y_true, features)
         y_true = y_true.to(logits.device)
-        if not getattr(criterion, "needs_features", False):
+        if not needs_of(criterion).features:
             return criterion(logits, y_true)
         return criterion(logits, y_true, features) if training else cross_entropy(logits, y_true)
 
@@ -303,7 +303,7 @@ class TrainingNet(DataNet):
     def __getstate__(self):
         """Return what a pickle holds: all but what a resampler inside the network has trained."""
         state = vars(self)
-        inside = "g_" in state and getattr(self.resampler, "inside_f", False)
+        inside = "g_" in state and self._works_inside
         networks = state.pop("g_") if inside else None
         try:
             return super().__getstate__()

@@ -34,6 +34,7 @@ class ParameterNet(NeuralNetClassifier):
     virtual_params_: ClassVar[Mapping] = MappingProxyType({})
     seed_: Seed | None = None
     g_: Any = None
+    accelerator: Any = None  # skorch's mixin for Accelerate sets one
 
     _criterion_weight: Tensor | None = None  # class weights that the criterion was built with
 
@@ -152,6 +153,11 @@ class ParameterNet(NeuralNetClassifier):
                 "Pass a sampler, for example M2mSampler()."
             )
         self.resampler.set_params(**params)
+
+    @property
+    def _works_inside(self) -> bool:
+        """Tell whether the resampler works inside the network, and never asks it."""
+        return getattr(self.resampler, "inside_f", False)
 
     # why: in scikit-learn's manner, the parameters that were changed
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:

@@ -18,7 +18,12 @@ from ltresample.class_counts import class_weights
 from ltresample.exceptions import LongTailWarning
 from ltresample.rows import pool_of, table_space
 from ltresample.training._aux_rows import open_aux_rows
-from ltresample.training._criterion import LossWeights, assign_class_weight, needs_of
+from ltresample.training._criterion import (
+    LossWeights,
+    assign_class_weight,
+    has_class_weight,
+    needs_of,
+)
 from ltresample.training._data import RowDataset
 from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
 from ltresample.training._index_samplers import ClassIndexSampler, IndexBatches
@@ -163,7 +168,7 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
 def _set_own_weights(net: Any, criterion: nn.Module, counts: np.ndarray) -> None:
     """Give the criterion the class weights that its settings say, whatever an earlier run left there."""
     like = _like(unwrapped(net.module_))
-    if "weight" in getattr(criterion, "_buffers", {}):
+    if has_class_weight(criterion):
         assign_class_weight(criterion, net._criterion_weight, like)
     if hasattr(criterion, "set_class_counts") and counts.all():
         criterion.set_class_counts(counts)
@@ -234,9 +239,11 @@ def _check_classes(net: Any, counts: np.ndarray) -> None:
 
 def check_starts(net: Any) -> None:
     """Warn where something deferred would start after the last epoch."""
-    used = {"start": net.resampler is not None, "rebalance_start": net.rebalance is not None}
-    for name, is_used in used.items():
-        value = getattr(net, name)
+    used = [
+        ("start", net.start, net.resampler is not None),
+        ("rebalance_start", net.rebalance_start, net.rebalance is not None),
+    ]
+    for name, value, is_used in used:
         if is_used and epoch_of(value, net.max_epochs) >= net.max_epochs:
             what = "the resampler" if name == "start" else f"rebalance={net.rebalance!r}"
             warnings.warn(

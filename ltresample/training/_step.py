@@ -174,7 +174,7 @@ def check_precision(net: Any) -> None:
     """
     if net.precision == "float32":
         return
-    if hasattr(net, "accelerator"):
+    if net.accelerator is not None:
         raise ValueError(
             "Accelerate sets the precision of a run itself. Got precision="
             f"{net.precision!r} beside an accelerator. Leave precision out and pass "

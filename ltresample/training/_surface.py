@@ -69,16 +69,18 @@ def loader_settings(net: Any, training: bool) -> dict[str, Any]:
             what = only[1]
         if what is not None and value is not None:
             raise ValueError(f"{prefix}__{name} cannot be kept. Got {value!r}. {what}.")
-    _check_known(prefix, getattr(net, prefix), {*settings, "batch_sampler", "collate_fn"})
+    loader = net.iterator_train if training else net.iterator_valid
+    _check_known(prefix, loader, {*settings, "batch_sampler", "collate_fn"})
     return settings
 
 
 def _check_known(prefix: str, loader: Any, names: set[str]) -> None:
+    name = getattr(loader, "__name__", repr(loader))
     try:
         parameters = inspect.signature(loader).parameters
     except ValueError:
         raise ValueError(
-            f"{prefix}={getattr(loader, '__name__', loader)} cannot be asked what it takes. Pass a "
+            f"{prefix}={name} cannot be asked what it takes. Pass a "
             "class or function with the parameters batch_sampler and collate_fn, as DataLoader has them."
         ) from None
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -86,7 +88,7 @@ def _check_known(prefix: str, loader: Any, names: set[str]) -> None:
     unknown = sorted(names - {*parameters, "batch_size", "drop_last"})
     if unknown:
         raise ValueError(
-            f"{prefix}={getattr(loader, '__name__', loader)} takes no {', '.join(unknown)}. It is "
+            f"{prefix}={name} takes no {', '.join(unknown)}. It is "
             "called with the data set, batch_sampler, collate_fn and what is set as "
             f"{prefix}__x. Known are {', '.join(parameters)}."
         )
@@ -108,7 +110,7 @@ def check_callbacks(net: Any, has_valid: bool) -> None:
                 callback.name if isinstance(callback, PassthroughScoring) else callback.name_
             )
     for name, callback in net.callbacks_:
-        monitor = getattr(callback, "monitor", None)
+        monitor = vars(callback).get("monitor")
         watched = isinstance(monitor, str) and monitor.removesuffix("_best") in scores
         if watched and not has_valid:
             raise ValueError(
