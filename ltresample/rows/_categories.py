@@ -94,9 +94,10 @@ def _report(columns: Columns, own: np.ndarray, groups: list[np.ndarray]) -> dict
         in_groups[at] = True
         lists.append([columns.label(int(i)) for i in at])
     free = ~own & ~in_groups
+    whole = np.zeros_like(free) if columns.whole is None else columns.whole
     masks = {
-        "numbers": free & ~columns.whole,
-        "whole_numbers": free & columns.whole,
+        "numbers": free & ~whole,
+        "whole_numbers": free & whole,
         "categories": own & ~in_groups,
     }
     named = {kind: [columns.label(int(i)) for i in np.flatnonzero(m)] for kind, m in masks.items()}
