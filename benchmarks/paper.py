@@ -31,7 +31,7 @@ def paper_cells() -> tuple[Cell, ...]:
     """Read all cells.
 
     A table of the file holds ``columns`` and ``rows``; a row's entries are texts such as
-    ``"66.3±.42"``, ``"-"`` where the paper has none, and two numbers with a slash between them
+    ``"66.3±0.42"``, ``"-"`` where the paper has none, and two numbers with a slash between them
     where ``measures`` names two columns for each entry. ``notes`` holds a remark per row, or per
     ``"row | column"``.
 

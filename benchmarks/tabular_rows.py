@@ -23,7 +23,7 @@ __all__ = ["CLASSIFIERS", "ROWS", "Fold", "Row"]
 
 CLASSIFIERS: dict[str, Callable[[], BaseEstimator]] = {
     "LR": lambda: LogisticRegression(max_iter=500),
-    # at scikit-learn's learning rate of .001, 100 epochs of a small table are too few, and resampled
+    # at scikit-learn's learning rate of 0.001, 100 epochs of a small table are too few, and resampled
     # data, which are larger, would be ahead for that reason alone
     "MLP": lambda: MLPClassifier((64,), max_iter=100, learning_rate_init=0.01, random_state=0),
     "HGB": lambda: HistGradientBoostingClassifier(max_iter=50, random_state=0),

@@ -316,10 +316,10 @@ def acceptance_probability(
 
 
 def scaled_count_decay(counts: ArrayLike) -> float:
-    """Return the largest count decay in (0, .999] that leaves every smaller class its candidates.
+    """Return the largest count decay in (0, 0.999] that leaves every smaller class its candidates.
 
-    The smallest positive gap ``N_max - N_k`` still passes with probability .95, so
-    ``beta = min(.999, .05^(1 / gap))``. M2m's .999 is made for thousands of samples a class and
+    The smallest positive gap ``N_max - N_k`` still passes with probability 0.95, so
+    ``beta = min(0.999, 0.05^(1 / gap))``. M2m's 0.999 is made for thousands of samples a class and
     rejects nearly every candidate of a class that lacks ten.
 
     Parameters
@@ -330,7 +330,7 @@ def scaled_count_decay(counts: ArrayLike) -> float:
     Returns
     -------
     float
-        The count decay beta; .999 for balanced classes.
+        The count decay beta; 0.999 for balanced classes.
 
     Raises
     ------
@@ -355,7 +355,7 @@ def scaled_count_decay(counts: ArrayLike) -> float:
 def grid_count_decay(counts: ArrayLike, *, grid: Sequence[float] = (0.9, 0.99, 0.999)) -> float:
     """Return the largest count decay of M2m's search grid that the smallest class can stand.
 
-    It is the largest beta with ``1 - beta^(N_max - N_min) >= .95``; the smallest of the grid where
+    It is the largest beta with ``1 - beta^(N_max - N_min) >= 0.95``; the smallest of the grid where
     there is none.
 
     Parameters

@@ -233,7 +233,7 @@ def test_scaled_count_decay_lets_every_smaller_class_pass(counts):
 def test_grid_count_decay_examples():
     assert grid_count_decay(CIFAR_LT[100][0]) == 0.999
     assert grid_count_decay(long_tailed_counts(500, 100, imbalance_factor=100)) == 0.99
-    assert grid_count_decay([12, 10]) == 0.9  # none lets .95 pass
+    assert grid_count_decay([12, 10]) == 0.9  # none lets 0.95 pass
     assert grid_count_decay([12, 2], grid=[0.5, 0.9]) == 0.5
 
 

@@ -90,7 +90,7 @@ def test_intervals_are_those_of_the_corrected_t_test():
     mean, error, half = paired_interval(d, 0.25)
     assert mean == pytest.approx(0.0125)
     assert error == pytest.approx(np.sqrt((1 / 4 + 0.25) * d.var(ddof=1)))
-    assert half == pytest.approx(3.18244630528 * error)  # t, 3 degrees of freedom, .975
+    assert half == pytest.approx(3.18244630528 * error)  # t, 3 degrees of freedom, 0.975
     assert np.isnan(paired_interval(d[:1], 0.25)[2])
 
 

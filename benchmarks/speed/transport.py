@@ -1,7 +1,7 @@
 """Entropic transport: the batched solver against POT.
 
-Problems: the 36 classes of one mini-batch, ragged, in two mixes of set sizes, at reg .1; and the
-pairing of two batches of 128 rows at reg .01. Features are Gaussian, plain or rectified as behind a
+Problems: the 36 classes of one mini-batch, ragged, in two mixes of set sizes, at reg 0.1; and the
+pairing of two batches of 128 rows at reg 0.01. Features are Gaussian, plain or rectified as behind a
 ReLU, d = 64; costs are cosine. All get costs ready made, the batched ones padded, and the same
 tolerance of 1e-6 on the marginals (ours measures it as an L1 norm, POT's `ot.sinkhorn` as an L2
 norm, which is at most as large). The first way is a Python loop over `ot.sinkhorn` on NumPy arrays;

@@ -26,7 +26,7 @@ def make_gaussian_noise(
 ) -> NDArray:
     """Return Gaussian noise with the mean and spread of real rows.
 
-    ``center + scale * z`` with z from N(0, .5^2), clipped to [-1, 1], as the published code of
+    ``center + scale * z`` with z from N(0, 0.5^2), clipped to [-1, 1], as the published code of
     Open-sampling [1]_ makes it.
 
     Parameters
@@ -118,8 +118,8 @@ def make_blob_noise(
 ) -> NDArray:
     """Return images of blobs with sharp edges: thresholded, blurred coin flips.
 
-    A coin with chance .7 for each pixel and channel, blurred with a Gaussian of 1.5 pixels over
-    height, width and channels, what is below .75 set to 0, then ``2 z - 1`` [1]_.
+    A coin with chance 0.7 for each pixel and channel, blurred with a Gaussian of 1.5 pixels over
+    height, width and channels, what is below 0.75 set to 0, then ``2 z - 1`` [1]_.
 
     Parameters
     ----------

@@ -40,8 +40,10 @@ class _Transport(Distance):
 
         Parameters
         ----------
-        real, synthetic, real_mask, synthetic_mask : Tensor
-            As in the call.
+        real, synthetic : Tensor of shape (S, n, d) and (S, m, d), or (n, d) and (m, d)
+            Rows of the two sets.
+        real_mask, synthetic_mask : Tensor of bool or None
+            Which rows are there; None: all.
 
         Returns
         -------

@@ -21,7 +21,7 @@ class Classifier:
     members : sequence of nn.Module
         Each gives logits (n, K), or (M, n, K) for M networks in one.
     logit_scale : float, default=1.0
-        s. Cosine heads give logits in [-1, 1], whose softmax never exceeds .46 for ten classes;
+        s. Cosine heads give logits in [-1, 1], whose softmax never exceeds 0.46 for ten classes;
         their usual scale is 30.
 
     Examples

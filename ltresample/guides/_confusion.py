@@ -1,4 +1,4 @@
-"""Which classes are taken for each other: out of fold where that is possible."""
+"""Which classes are confused with each other: out of fold where that is possible."""
 
 from __future__ import annotations
 

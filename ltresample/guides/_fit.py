@@ -144,7 +144,7 @@ def fit_closed_form(
 ) -> nn.Sequential:
     """Fit output layers to rows that have weights (M, n) beside their class's.
 
-    Classes count alike. Of more rows than the form takes some are drawn, classes alike.
+    All classes have the same weight. Of more rows than the form takes, a class-balanced draw is used.
     """
     n_classes = len(pool.class_counts)
     rows = torch.arange(len(pool.y), device=pool.y.device)
@@ -252,7 +252,7 @@ def train_guide(
 def _row_numbers(
     pool: Pool, generator: torch.Generator, recipe: GuideRecipe, shape: tuple[int, int]
 ) -> Tensor:
-    """Draw the rows of all steps: as they are at first, then classes alike."""
+    """Draw the rows of all steps: as they are at first, then class-balanced."""
     n = len(pool.y)
     u = torch.rand(shape, generator=generator, dtype=torch.float64)
     cumulative = (1.0 / pool.class_counts.clamp(min=1).double()[pool.y].cpu()).cumsum(0)

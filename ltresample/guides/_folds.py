@@ -1,4 +1,4 @@
-"""What classes are taken for each other, by networks that have not seen the rows they judge."""
+"""Which classes are confused with each other, by networks that have not seen the rows they judge."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def confusion_of(proba: Tensor, y: Tensor, *, soft: bool = True) -> Tensor:
     Returns
     -------
     Tensor of shape (K, K)
-        Entry (i, j): how much of class i is taken for j. Double precision. A class without rows
+        Entry (i, j): how much of class i is classified as j. Double precision. A class without rows
         has a row of zeros.
 
     Examples

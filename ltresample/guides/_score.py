@@ -18,7 +18,7 @@ from ltresample.rows import Pool, SubsetRows
 
 __all__ = ["GuideScore", "score_of_estimator", "score_of_recipe", "score_on_training_rows"]
 
-MOST_ROWS = 2048  # of more, classes alike, some are judged
+MOST_ROWS = 2048  # of more rows a class-balanced draw is judged
 
 
 class GuideScore(NamedTuple):
@@ -75,7 +75,7 @@ def score_of_recipe(pool: Pool, seed: Seed, recipe: GuideRecipe) -> GuideScore:
     Parameters
     ----------
     pool : Pool
-        Real samples; of more than 2,048 some are drawn, classes alike.
+        Real samples; of more than 2,048 a class-balanced draw.
     seed : Seed
         Root of what is drawn.
     recipe : GuideRecipe
@@ -121,7 +121,7 @@ def score_on_training_rows(g: Classifier, pool: Pool, seed: Seed) -> GuideScore:
 
 
 def _some(pool: Pool, seed: Seed) -> Pool:
-    """Return a pool of `MOST_ROWS` rows, classes alike."""
+    """Return a class-balanced pool of `MOST_ROWS` rows."""
     if len(pool.y) <= MOST_ROWS:
         return pool
     n_classes = len(pool.class_counts)

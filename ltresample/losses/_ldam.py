@@ -66,7 +66,7 @@ def ldam_loss(
     Notes
     -----
     Probabilities of the trained model are ``softmax(scale * logits)``. The softmax of the cosines
-    themselves cannot exceed ``e / (e + (K - 1) / e)``, .451 for 10 and .069 for 100 classes, so no
+    themselves cannot exceed ``e / (e + (K - 1) / e)``, 0.451 for 10 and 0.069 for 100 classes, so no
     threshold on it works.
 
     Margin 0 and scale 1 give cross-entropy.

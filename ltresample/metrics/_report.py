@@ -46,11 +46,11 @@ class LongTailReport:
     geometric_mean : float
         GM, 0 as soon as one recall is 0.
     geometric_mean_corrected_001, geometric_mean_corrected_01 : float
-        GM with zero recalls replaced by .001 or .01.
+        GM with zero recalls replaced by 0.001 or 0.01.
     geometric_mean_smoothed : float
         GM with zero recalls replaced by ``1 / (n_test + 1)`` of their class.
     geometric_mean_floored : float
-        GM with every recall below .1 raised to .1.
+        GM with every recall below 0.1 raised to 0.1.
     n_zero_recall : int
         Number of classes that are never recognised.
     many, medium, few : float
@@ -72,10 +72,10 @@ class LongTailReport:
     accuracy             0.600
     balanced accuracy    0.500
     geometric mean       0.000  (1 class with recall 0)
-      zeros as .001      0.079
-      zeros as .01       0.171
+      zeros as 0.001      0.079
+      zeros as 0.01       0.171
       zeros as 1/(n+1)   0.630
-      floored at .1      0.368
+      floored at 0.1      0.368
     many-shot            1.000
     medium-shot          0.500
     few-shot             0.000

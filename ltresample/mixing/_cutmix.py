@@ -79,7 +79,7 @@ class CutMix:
     ``sqrt(1 - lam)``, and a centre drawn uniformly in the image, at whose borders it is clipped.
     Afterwards lam is the share of pixels that are left of the background. Half a side is a whole
     number of pixels, as in published code, so that boxes are smaller than drawn: with alpha = 4
-    they cover .31 of 32 x 32 and .25 of 8 x 8 images on average.
+    they cover 0.31 of 32 x 32 and 0.25 of 8 x 8 images on average.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class CosineHead(nn.Module):
     """Cosine classifier on features: ``logit_c = scale * cos(h, w_c)``, without bias.
 
     With ``scale=1`` logits lie in [-1, 1], as LDAM expects [1]_: there the scale (s = 30) belongs
-    to the loss. A softmax of such logits is nearly flat: at most .451 for ten classes.
+    to the loss. A softmax of such logits is nearly flat: at most 0.451 for ten classes.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ class M2mSampler(TranslationSampler):
     The papers' settings are made for 32 x 32 images and thousands of samples a class
     (``preset="paper"``). By default, but for images in training, lengths follow the data
     (``preset="scaled"``): a sample starts from a neighbour of the target class and may travel as far
-    as its nearest target sample, it rests as soon as g takes it for the target class, and half of
-    the new rows are duplicates.
+    as its nearest target sample, it stops moving once g reaches `min_confidence`, and half of the
+    new rows are duplicates.
 
     Parameters
     ----------
@@ -41,64 +41,20 @@ class M2mSampler(TranslationSampler):
         What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes. "auto":
         "paper" for images in training, for which the papers' settings are made, else "scaled".
     g : None, estimator, nn.Module, list of these, or "f", default=None
-        The guide. None fits small networks inside; an estimator that is not fitted is cloned and
-        fitted; a module gives logits in the order of the sorted labels; of a list the probabilities
-        are averaged. "f", in training only: the network that is trained guides itself ("M2m-Self"
-        of [1]_).
-    f : None, estimator, nn.Module or list of these, default=None
-        A second classifier, whose logit of the source class is pushed down. None leaves the term
-        out (the ablation "lambda = 0" of [1]_); g never takes its place.
-    step_size : float, "reach" or "auto", default="auto"
-        eta, length of a step in units of the columns' standard deviation (images: pixel units,
-        values in [0, 1]). "reach": the distance from the seed to its nearest sample of the target
-        class, divided by `n_steps`.
-    n_steps : int or "auto", default="auto"
-        T, number of gradient steps. 0 gives the noisy seed.
+        The guide: a classifier that judges whether a row belongs to its new class. None fits small
+        networks inside; an estimator that is not fitted is cloned and fitted; a module gives logits
+        in the order of the sorted labels; of a list the probabilities are averaged. "f", in training
+        only: the network that is trained guides itself ("M2m-Self" of [1]_).
     min_confidence : float or "auto", default="auto"
-        gamma: least probability of the target class under g, in [0, 1]. 0 accepts all.
-    source_penalty : float or "auto", default="auto"
-        lambda, weight of the term of f.
-    count_decay : float or "auto", default="auto"
-        beta, in [0, 1), in the seed distribution and in the Bernoulli test. "auto" scales with the
-        class counts, see `ltresample.class_counts`.
-    seeds : {"near", "distribution", "random", "auto"}, default="auto"
-        Where to start: a near sample of a larger class; a class drawn in proportion to
-        ``1 - count_decay^(N_k0 - N_k)`` as in [1]_; any sample of another class.
-    noise_radius : float, "reach" or "auto", default="auto"
-        Bound on the norm of the noise at the start, in the units of `step_size`. "reach": a tenth
-        of the distance to the nearest sample of the target class.
+        gamma, in [0, 1]: a row is accepted if g's probability of its new class is at least this.
+        Higher: fewer and safer rows, more duplicates in their place. Lower it if few are accepted;
+        0 accepts all. "scaled": 0.6.
     synthetic_share : float or "auto", default="auto"
         Share of the new rows for which a synthetic one is tried, in [0, 1]; the others are
-        duplicates.
-    rest : bool or "auto", default="auto"
-        A row stops as soon as it would be accepted.
+        duplicates of real rows. 0: plain duplication. "scaled": 0.5.
     max_rounds : int, default=1
-        How often a rejected row is drawn anew before a duplicate takes its place.
-    g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"
-        How g is fitted when it is None. "bagged": eight small networks on class-balanced bootstraps.
-        "random_units": the same, but hidden units are drawn and only the output layers fitted,
-        which takes milliseconds; images get random convolutions, rows of more than 256 columns a
-        linear classifier if they are few or mostly zeros, else they are treated as by "bagged".
-        "erm": one network on the data as they are. "drs": one that sees classes alike in the last
-        fifth of training.
-    count_test : bool, default=True
-        False leaves the Bernoulli test out ("No-Reject" of [1]_).
-    confidence_test : {"probability", "loss"}, default="probability"
-        "loss": accept where the cross-entropy is at most `min_confidence`, as the text of [1]_ has
-        it; the published code tests the probability.
-    scaled_penalty : bool, default=False
-        Take f's logit of the source class times 30 where f has a cosine head without a scale of its
-        own. Published code takes it as it is, in [-1, 1], where `source_penalty` is weak.
-    insert : {"synthetic", "seed", "random_label"}, default="synthetic"
-        "seed" gives the unmoved seeds of accepted rows ("M2m-Clean" of [1]_). "random_label", in
-        training only: accepted rows are labelled with any class but the target's and the seed's
-        ("M2m-RS-Rand").
-    noise : {"uniform", "gaussian", "reference"}, default="uniform"
-        Kind of noise; "reference" bounds it per channel over the rows of a whole block that have a
-        seed, as the published code.
-    n_seeds_per_class : int or None, default=None
-        Only this many samples of a class, drawn at random once, may be seeds; with
-        ``seeds="distribution"``.
+        How often a rejected row is drawn anew before a duplicate takes its place. More rounds cost
+        time in proportion and make more of the wanted rows synthetic.
     categorical_features : array-like of int, bool or str, or None, default=None
         Columns that hold categories, by position, mask or name; columns that are one category
         together, such as those of a one-hot encoding, may stand in lists of their own. Categories
@@ -123,6 +79,58 @@ class M2mSampler(TranslationSampler):
         Seed of all random numbers; no global generator is touched.
     verbose : int or bool, default=0
         Show a progress bar.
+
+    Other Parameters
+    ----------------
+    f : None, estimator, nn.Module or list of these, default=None
+        A second classifier, whose logit of the source class is pushed down. None leaves the term
+        out (the ablation "lambda = 0" of [1]_); g never takes its place.
+    step_size : float, "reach" or "auto", default="auto"
+        eta, length of a step in units of the columns' standard deviation (images: pixel units,
+        values in [0, 1]). "reach": the distance from the seed to its nearest sample of the target
+        class, divided by `n_steps`.
+    n_steps : int or "auto", default="auto"
+        T, number of gradient steps, each of `step_size`. More steps carry a row farther and cost
+        time in proportion; 0 gives the noisy seed. "scaled": 10.
+    source_penalty : float or "auto", default="auto"
+        lambda, at least 0: weight of f's logit of the class that a row comes from. Higher values push
+        rows away from that class. Without `f` it does nothing.
+    count_decay : float or "auto", default="auto"
+        beta, in [0, 1), in the seed distribution and in the Bernoulli test. "auto" scales with the
+        class counts, see `ltresample.class_counts`.
+    seeds : {"near", "distribution", "random", "auto"}, default="auto"
+        Where to start: a near sample of a larger class; a class drawn in proportion to
+        ``1 - count_decay^(N_k0 - N_k)`` as in [1]_; any sample of another class.
+    noise_radius : float, "reach" or "auto", default="auto"
+        Bound on the norm of the noise at the start, in the units of `step_size`. "reach": a tenth
+        of the distance to the nearest sample of the target class.
+    rest : bool or "auto", default="auto"
+        Stop moving a row once g reaches `min_confidence`; else all rows take all steps.
+    g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"
+        How g is fitted when it is None. "bagged": eight small networks on class-balanced bootstraps.
+        "random_units": the same, but hidden units are drawn and only the output layers fitted,
+        which takes milliseconds; images get random convolutions, rows of more than 256 columns a
+        linear classifier if they are few or mostly zeros, else they are treated as by "bagged".
+        "erm": one network on the data as they are. "drs": one that is trained on class-balanced batches
+        in the last fifth of training.
+    count_test : bool, default=True
+        False leaves the Bernoulli test out ("No-Reject" of [1]_).
+    confidence_test : {"probability", "loss"}, default="probability"
+        "loss": accept where the cross-entropy is at most `min_confidence`, as the text of [1]_ has
+        it; the published code tests the probability.
+    scaled_penalty : bool, default=False
+        Take f's logit of the source class times 30 where f has a cosine head without a scale of its
+        own. Published code takes it as it is, in [-1, 1], where `source_penalty` is weak.
+    insert : {"synthetic", "seed", "random_label"}, default="synthetic"
+        "seed" gives the unmoved seeds of accepted rows ("M2m-Clean" of [1]_). "random_label", in
+        training only: accepted rows are labelled with any class but the target's and the seed's
+        ("M2m-RS-Rand").
+    noise : {"uniform", "gaussian", "reference"}, default="uniform"
+        Kind of noise; "reference" bounds it per channel over the rows of a whole block that have a
+        seed, as the published code.
+    n_seeds_per_class : int or None, default=None
+        Only this many samples of a class, drawn at random once, may be seeds; with
+        ``seeds="distribution"``.
 
     Attributes
     ----------
@@ -165,8 +173,8 @@ class M2mSampler(TranslationSampler):
 
     Notes
     -----
-    ``preset="paper"``: step_size .1, n_steps 10, min_confidence .9, source_penalty .5, count_decay
-    from {.9, .99, .999}, seeds "distribution", noise_radius .5, rest False, synthetic_share 1,
+    ``preset="paper"``: step_size 0.1, n_steps 10, min_confidence 0.9, source_penalty 0.5, count_decay
+    from {0.9, 0.99, 0.999}, seeds "distribution", noise_radius 0.5, rest False, synthetic_share 1,
     g_recipe "erm".
 
     *Fidelity.* Paper: the threshold is on the loss, the noise is "small". Published code: on the

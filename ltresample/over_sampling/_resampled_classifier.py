@@ -57,8 +57,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Given a classifier only, it is the recipe for tables that has the best figures in the user
     guide: `M2mSampler` adds 5 % of what the classes lack (`PartialFill`), all of it synthetic, new
-    rows are of their class as far as g says so (``labels="soft"``), and what is left of the
-    imbalance is divided out of the answers.
+    rows have soft labels by g's probability (``labels="soft"``), and the predicted probabilities are
+    then corrected for the remaining imbalance.
 
     Resampling happens in `fit` only, on the data that `fit` is given; nothing is split, and in
     cross-validation nothing leaks. What imbalanced-learn's ``Pipeline`` cannot carry arrives:
@@ -72,10 +72,10 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     A classifier that takes no weights is fitted on hard labels, with a warning if these are wrong
     in part.
 
-    A sampler need not fill all classes up to the largest: what is left of the imbalance can be
-    divided out of the answers, ``p'(k | x)`` in proportion to ``p(k | x) / share_k`` with the class
-    shares of the *resampled* data (`prior_correction`). The classifier then sees fewer made-up rows
-    and answers as if classes were alike. The user guide has figures.
+    A sampler need not fill all classes up to the largest: the predicted probabilities can then
+    be corrected for the remaining imbalance, ``p'(k | x)`` in proportion to ``p(k | x) / share_k``
+    with the class shares of the *resampled* data (`prior_correction`). The classifier then sees fewer synthetic rows
+    and predicts as if all classes were equally frequent. The user guide has figures.
 
     Parameters
     ----------

@@ -171,7 +171,7 @@ class FeatureAugmentationDisplay:
         y : array-like of shape (n,)
             Labels.
         head_ratio : float, default=0.2
-            As in training.
+            Share of the classes, the largest ones, that were the head in training.
         classes : sequence of labels or None, default=None
             Tail classes to colour. None: the four with fewest rows.
         random_state : int, RandomState, Generator or None, default=None

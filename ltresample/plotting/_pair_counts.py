@@ -170,7 +170,7 @@ class PairCountsDisplay:
         if self.class_affinity is not None:
             part = self.axes_[-1]
             self._draw(part, 100 * self.class_affinity, "confusion matrix, %")
-            part.set_xlabel("taken for")
+            part.set_xlabel("misclassified as")
             part.set_ylabel("class")
         return self
 

@@ -67,7 +67,7 @@ class M2mDraw(NamedTuple):
 
 @dataclass(frozen=True)
 class M2m(Method):
-    """Move samples of larger classes until g takes them for the target class.
+    """Move samples of larger classes until g assigns them to the target class.
 
     ``x* = argmin_x CE(g(x), k) + lambda * f(x)_{k_0}`` (Eq. 3), by normalised gradient steps from a
     noisy seed; accepted with probability 1 - beta^((N_k0 - N_k)+) if g's probability of k is at

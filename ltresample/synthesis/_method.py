@@ -96,7 +96,7 @@ class Method:
         Where rows go in training: into slots of the mini-batch, in the place of all of it, behind it,
         or behind the features of a layer, inside the network.
     balanced : bool
-        Whether mini-batches are to be drawn with classes alike.
+        Whether mini-batches are to be class-balanced.
     joint : bool
         Whether blocks hold rows of several classes in `fill`; else of one.
     rows_apart : bool

@@ -66,7 +66,7 @@ class Step:
 
     @property
     def balanced(self) -> bool:
-        """Whether batches are to be drawn with classes alike."""
+        """Whether batches are to be class-balanced."""
         return self.method.balanced
 
     def divide(self, make: Divide) -> None:

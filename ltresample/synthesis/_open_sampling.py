@@ -66,7 +66,7 @@ def label_distribution(
     kind : {"complementary", "minimum", "uniform", "original", "class_balanced"}, \
             default="complementary"
         ``(alpha - N_k / N) / (K alpha - 1)``; the same with the smallest alpha, which leaves the
-        largest class out; all classes alike; the class prior; in proportion to ``1 / E_k`` with the
+        largest class out; all classes equally; the class prior; in proportion to ``1 / E_k`` with the
         effective number ``E_k = (1 - beta^N_k) / (1 - beta)``.
     alpha : float or None, default=None
         For "complementary", at least the largest prior. None: largest plus smallest prior.

@@ -12,7 +12,7 @@ __all__ = ["ConfusingClass", "SourceAndConfusingClass", "most_confusing"]
 
 @dataclass(frozen=True)
 class ConfusingClass:
-    """The logit of the class that the target class is most often taken for, k_c."""
+    """The logit of the class that the target class is most often misclassified as, k_c."""
 
     confusing: Tensor  # (K,)
 

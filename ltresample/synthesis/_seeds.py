@@ -73,7 +73,7 @@ class DistributionSeeds:
     Parameters
     ----------
     count_decay : float
-        beta, in [0, 1). At 0 all larger classes are alike.
+        beta, in [0, 1). At 0 all larger classes are equally likely.
     n_per_class : int or None, default=None
         Only this many samples of each class, drawn once a run, may be seeds (ablation "#seeds" of
         M2m).

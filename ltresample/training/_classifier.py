@@ -73,7 +73,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         Class weights of the loss in all epochs, in scikit-learn's sense. None: those that the
         criterion was built with. Weights hold as long as their setting, also with `warm_start`.
     optimizer : Optimizer class, default=torch.optim.SGD
-        SGD has momentum .9 unless ``optimizer__momentum`` says otherwise.
+        SGD has momentum 0.9 unless ``optimizer__momentum`` says otherwise.
     lr : float, default=0.05
         Learning rate.
     max_epochs : int, default=40

@@ -24,7 +24,7 @@ class BatchRows(NamedTuple):
 
 
 class RowDataset(Dataset):
-    """A data set that is indexed by batches of positions; skorch takes it for one of its own.
+    """A data set that is indexed by batches of positions; skorch treats it as one of its own.
 
     Parameters
     ----------

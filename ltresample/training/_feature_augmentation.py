@@ -112,12 +112,12 @@ class SAFA(BaseEstimator):
     a pair of head samples or without a tail sample are trained on as they are.
 
     Start where the learning rate has fallen, as [1]_ does (``lr_decay={160: 0.01, 180: 0.01},
-    start=160``): with lambda_1 = 100 a rate of .05 can be too large for E, D and G. At .01, without
+    start=160``): with lambda_1 = 100 a rate of 0.05 can be too large for E, D and G. At 0.01, without
     `max_grad_norm`, 2 of 18 runs on a reduced CIFAR-10-LT ended with losses that were not finite.
 
     *Fidelity.* No code of the paper's authors is public. Open in the paper, and here: kernels (3 x 3,
     and 1 x 1 first in Q), widths, the norm in L_r, gradient routing (`gradient`), the number of
-    augmented features, and lambda_3, which is printed as 100 beside lambda_2 = .01 for a loss of the
+    augmented features, and lambda_3, which is printed as 100 beside lambda_2 = 0.01 for a loss of the
     same form. `max_grad_norm` is ours. Numerators of Eq. 7 are constants, else real features would
     shrink. The pairs of Eq. 7 are shared: two deltas meet the same two tail samples.
 

@@ -47,7 +47,7 @@ class ClassIndexSampler(Sampler):
     >>> sampler = ClassIndexSampler([0, 0, 0, 0, 0, 0, 1, 1], random_state=0)
     >>> sorted(sampler)
     [0, 1, 2, 3, 4, 5, 6, 7]
-    >>> sampler.set_class_weight([1 / 6, 1 / 2])  # classes alike
+    >>> sampler.set_class_weight([1 / 6, 1 / 2])  # class-balanced
     >>> sampler.set_epoch(3)
     >>> torch.equal(sampler.positions(), sampler.positions())
     True

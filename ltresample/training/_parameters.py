@@ -188,7 +188,7 @@ class ParameterNet(NeuralNetClassifier):
 
     # why: the momentum of the papers
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> ParameterNet:
-        """Build the optimizer; SGD has momentum .9 unless ``optimizer__momentum`` says otherwise."""
+        """Build the optimizer; SGD has momentum 0.9 unless ``optimizer__momentum`` says otherwise."""
         args, kwargs = self.get_params_for_optimizer("optimizer", self.get_all_learnable_params())
         if self.optimizer is torch.optim.SGD:
             kwargs.setdefault("momentum", 0.9)

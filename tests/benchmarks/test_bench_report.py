@@ -100,7 +100,7 @@ def row(text, heading, name):
 
 def test_means_stand_beside_the_paper(results):
     text = as_markdown(results)
-    erm = row(text, "Last epoch", "ERM")  # recalls (0, 1) and (.5, 1)
+    erm = row(text, "Last epoch", "ERM")  # recalls (0, 1) and (0.5, 1)
     assert erm["bACC"] == "62.5 ± 17.7"
     assert erm["GM"] == "0.0 ± 0.0"
     assert erm["few"] == "-"

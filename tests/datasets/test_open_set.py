@@ -49,7 +49,7 @@ def test_gaussian_noise_has_the_published_form():
     noise = make_gaussian_noise(IMAGES, 500, center=[0.5, 0.4, 0.3], scale=0.2, random_state=0)
     z = (noise - np.array([0.5, 0.4, 0.3])[:, None, None]) / 0.2
     assert np.abs(z).max() <= 1 + 1e-6
-    # N(0, .5^2) clipped to [-1, 1]: standard deviation .479 (numerically, 1e7 draws)
+    # N(0, 0.5^2) clipped to [-1, 1]: standard deviation 0.479 (numerically, 1e7 draws)
     draws = np.clip(np.random.default_rng(0).normal(0, 0.5, 10**6), -1, 1)
     assert z.std() == pytest.approx(draws.std(), abs=0.01)
     assert abs(z.mean()) < 0.01
@@ -66,7 +66,7 @@ def test_rademacher_noise_has_two_values_a_channel():
 
 def test_blobs_have_the_published_form():
     blobs = make_blob_noise(IMAGES, 50, center=0.0, scale=1.0, random_state=0)
-    # center 0, scale 1: 2 z - 1, clipped to [0, 1]; z is 0 or at least .75
+    # center 0, scale 1: 2 z - 1, clipped to [0, 1]; z is 0 or at least 0.75
     assert set(np.unique(blobs < 0.5 - 1e-6)) <= {True, False}
     inside = blobs[blobs > 0]
     assert inside.min() >= 0.5 - 1e-6

@@ -21,7 +21,7 @@ def rows(*shape, seed=0):
 @given(st.permutations(range(7)), st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
 def test_points_moved_by_less_than_half_their_gaps_go_to_their_own_image(permutation, seed):
-    """Points on a line at distance 1, moved by at most .4: the plan is the permutation."""
+    """Points on a line at distance 1, moved by at most 0.4: the plan is the permutation."""
     moved = torch.from_numpy(np.random.default_rng(seed).uniform(-0.4, 0.4, (7, 1)))
     real = torch.arange(7.0, dtype=torch.float64)[:, None]
     synthetic = (real + moved)[list(permutation)]

@@ -89,7 +89,7 @@ def test_a_class_that_is_absent_from_the_batch_still_has_its_mean_exponent():
 
 
 def test_log_density_ratios_are_where_the_regulariser_is_least():
-    # Two classes on two points: p(x=0 | y) = .8, .3, in exact proportions, balanced classes. The
+    # Two classes on two points: p(x=0 | y) = 0.8, 0.3, in exact proportions, balanced classes. The
     # bound is least at z_c(x) = log p(x | c) / p(x), where every mean exponent is 0.
     x = np.repeat([0, 1, 0, 1], [8, 2, 3, 7])
     y = torch.from_numpy(np.repeat([0, 0, 1, 1], [8, 2, 3, 7]))

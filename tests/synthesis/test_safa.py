@@ -204,7 +204,7 @@ class Affine(nn.Module):
 
 
 def known_networks(**settings):
-    """E(d) = 2 d, D([Delta; F]) = .5 Delta + .1, G(x) = 3 x - 1."""
+    """E(d) = 2 d, D([Delta; F]) = 0.5 Delta + 0.1, G(x) = 3 x - 1."""
     networks = networks_for((6,), **settings)
     networks.encoder = Affine(2.0)
     networks.adapter = Affine(0.5, 0.1, n=6)

@@ -50,7 +50,7 @@ def test_factor_by_hand(epoch, warmup, decay):
 
 
 def test_the_papers_rates():
-    """LDAM, M2m: .1 from epoch 5, .001 from 160, .00001 from 180; warm-up in five equal steps."""
+    """LDAM, M2m: 0.1 from epoch 5, 0.001 from 160, 0.00001 from 180; warm-up in five equal steps."""
     steps = {160: 0.01, 180: 0.01}
     rates = [0.1 * learning_rate_factor(e, warmup=5, decay=steps) for e in range(200)]
     np.testing.assert_allclose(rates[:5], [0.02, 0.04, 0.06, 0.08, 0.1])
