@@ -59,7 +59,7 @@ class MatchingSettings(NamedTuple):
 
 
 class DistributionMatchingOversampler(TranslationSampler):
-    """Over-sample with sets of samples that lie like the real samples of their class (DM).
+    """Over-sample so that new samples are distributed like the real ones of their class (DM).
 
     To M2m's objective a distance between the synthetic set {x_m} and a real set R_k of the class is
     added, taken in the embedding psi of a randomly drawn network (Eq. 7 of [1]_):
@@ -80,9 +80,10 @@ class DistributionMatchingOversampler(TranslationSampler):
         What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes. "auto":
         "paper" for images in training, else "scaled".
     g : None, estimator, nn.Module, list of these, or "f", default=None
-        The guide, as in `M2mSampler`.
-    f : None, estimator, nn.Module or list of these, default=None
-        A second classifier; None leaves its term out.
+        The guide: a classifier that judges whether a row belongs to its new class. None fits small
+        networks inside; an estimator that is not fitted is cloned and fitted; a module gives logits
+        in the order of the sorted labels; of a list the probabilities are averaged. "f", in training
+        only: the network that is trained guides itself.
     X_aux : array-like of shape (n_aux, n_features, ...), Dataset or None, default=None
         Open-set samples, of none of the classes, to start from: an array, memory map, sparse
         matrix, frame, tensor or map-style torch Dataset. For images in [0, 1] unsigned bytes are
@@ -90,6 +91,47 @@ class DistributionMatchingOversampler(TranslationSampler):
     distance : {"transport", "exact", "mmd", "energy", "none", "auto"} or callable, default="auto"
         Between the sets: entropic or exact optimal transport on cosine cost, squared distance of
         means, energy distance, none; or ``distance(real, synthetic, real_mask=, synthetic_mask=)``.
+    min_confidence : float or "auto", default="auto"
+        gamma, in [0, 1]: a row is accepted if g's probability of its new class is at least this.
+        Higher: fewer and safer rows, more duplicates in their place. Lower it if few are accepted;
+        0 accepts all. "scaled": 0.6.
+    synthetic_share : float or "auto", default="auto"
+        Share of the new rows for which a synthetic one is tried, in [0, 1]; the others are
+        duplicates of real rows. 0: plain duplication. "scaled": 0.5.
+    max_rounds : int, default=1
+        How often a rejected row is drawn anew before a duplicate takes its place. More rounds cost
+        time in proportion and make more of the wanted rows synthetic.
+    block_size : int, default=128
+        M_k: synthetic samples that are matched as one set. A parameter of the method, unlike
+        `batch_size`.
+    categorical_features : array-like of int, bool or str, or None, default=None
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: a synthetic row has those of a real row of its class that is near
+        its seed, with ``seeds="near"``, else those of its seed. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
+    labels : {"hard", "soft"}, default="hard"
+        "soft": in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
+        of the class that it started from with 1 - p; rows that start from open-set samples have hard
+        labels. `ResampledClassifier` uses the soft ones.
+    batch_size : int or "auto", default="auto"
+        Rows made in one pass. Memory grows with it; the rows do not depend on it.
+    device : str, torch.device or None, default=None
+        Where to compute. None: where g lives, or X if it is a tensor, else the CPU. "auto": an
+        accelerator if there is one.
+    n_jobs : int or None, default=None
+        Passes made at once by joblib.
+    random_state : int, RandomState or None, default=None
+        Seed of all random numbers; no global generator is touched.
+    verbose : int or bool, default=0
+        Show a progress bar.
+
+    Other Parameters
+    ----------------
+    f : None, estimator, nn.Module or list of these, default=None
+        A second classifier; None leaves its term out.
     embedding : {"random", "fixed", "g", "f", "pca", "identity", "auto"} or object, default="auto"
         psi: a family of random encoders with a new member for every block, one random encoder, the
         features of g or f, a linear projection, the rows themselves; or an object with ``member``,
@@ -97,22 +139,42 @@ class DistributionMatchingOversampler(TranslationSampler):
         architecture of the network in training, or offline that of g, up to its features; for
         tables one hidden layer of 64 units.
     matching_weight : float or "auto", default="auto"
-        lambda_2.
+        lambda_2, at least 0: weight of the distance between synthetic and real set. 0 leaves M2m;
+        higher values pull the set towards the real one at the cost of g's confidence.
     reg : float, default=0.1
         Entropic strength, for ``distance="transport"``.
-    step_size, n_steps, min_confidence, source_penalty, count_decay : default="auto"
-        As in `M2mSampler`; `count_decay` acts in the seed distribution only.
+    step_size : float, "reach" or "auto", default="auto"
+        eta, length of a step in units of the columns' standard deviation (images: pixel units,
+        values in [0, 1]). "reach": the distance from the seed to its nearest sample of the target
+        class, divided by `n_steps`.
+    n_steps : int or "auto", default="auto"
+        T, number of gradient steps, each of `step_size`. More steps carry a row farther and cost
+        time in proportion; 0 gives the noisy seed. "scaled": 10.
+    source_penalty : float or "auto", default="auto"
+        lambda, at least 0: weight of f's logit of the class that a row comes from. Higher values push
+        rows away from that class. Without `f` it does nothing.
+    count_decay : float or "auto", default="auto"
+        beta, in [0, 1), in the seed distribution only: higher values prefer seeds of classes that
+        are little larger than the target class less.
     seeds : {"near", "distribution", "random", "auto"}, default="auto"
-        As in `M2mSampler`; of no meaning where `X_aux` is given.
-    noise_radius, synthetic_share, rest : default="auto"
-        As in `M2mSampler`.
-    max_rounds : int, default=1
-        As in `M2mSampler`.
+        Where to start: a near sample of a larger class; a class drawn in proportion to
+        ``1 - count_decay^(N_k0 - N_k)``; any sample of another class. Without effect where `X_aux`
+        is given.
+    noise_radius : float, "reach" or "auto", default="auto"
+        Bound on the norm of the noise at the start, in the units of `step_size`. "reach": a tenth
+        of the distance to the nearest sample of the target class.
+    rest : bool or "auto", default="auto"
+        Stop moving a row once g reaches `min_confidence`; else all rows take all steps.
     g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"
-        As in `M2mSampler`.
+        How g is fitted when it is None. "bagged": eight small networks on class-balanced bootstraps.
+        "random_units": the same, but hidden units are drawn and only the output layers fitted,
+        which takes milliseconds; images get random convolutions, rows of more than 256 columns a
+        linear classifier if they are few or mostly zeros, else they are treated as by "bagged".
+        "erm": one network on the data as they are. "drs": one that is trained on class-balanced batches
+        in the last fifth of training.
     confusing : {"none", "only", "add"}, default="none"
-        Which logit of f is pushed down: the seed's class; the class that k is most often taken for
-        by g ("only", and always with open-set seeds); both. What g takes a class for is a mean of
+        Which logit of f is pushed down: the seed's class; the class that k is most often misclassified
+        as by g ("only", and always with open-set seeds); both. How g confuses a class is a mean of
         probabilities, out of fold where g is None, else over 50 real samples of each class.
     target_loss : bool, default=True
         Keep CE(g(x), k) in the objective; False leaves it out (an ablation of [1]_).
@@ -125,29 +187,17 @@ class DistributionMatchingOversampler(TranslationSampler):
         shrinks with the size of the set.
     n_real : int, default=64
         Most real samples in R_k.
-    block_size : int, default=128
-        M_k: synthetic samples that are matched as one set. A parameter of the method, unlike
-        `batch_size`.
     confidence_test : {"probability", "loss"}, default="probability"
-        As in `M2mSampler`.
+        "loss": accept where g's cross-entropy is at most `min_confidence`.
     scaled_penalty : bool, default=False
-        As in `M2mSampler`.
+        Take f's logit of the source class times 30 where f has a cosine head without a scale of its
+        own. Published code takes it as it is, in [-1, 1], where `source_penalty` is weak.
     noise : {"uniform", "gaussian", "reference"}, default="uniform"
-        As in `M2mSampler`.
+        Kind of noise; "reference" bounds it per channel over the rows of a whole block that have a
+        seed, as the published code.
     n_seeds_per_class : int or None, default=None
-        As in `M2mSampler`.
-    categorical_features : array-like of int, bool or str, or None, default=None
-        Columns that hold categories, by position, mask or name; columns that are one category
-        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
-        never move: a synthetic row has those of a real row of its class that is near
-        its seed, with ``seeds="near"``, else those of its seed. None: they
-        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
-        switches that off. Columns of text, 'category' or Enum always are categories, and come back
-        as they came; inside, each is as many columns of 0 and 1 as it has categories.
-    labels : {"hard", "soft"}, default="hard"
-        As in `M2mSampler`; rows that start from open-set samples have hard labels.
-    batch_size, device, n_jobs, random_state, verbose
-        As in `M2mSampler`.
+        Only this many samples of a class, drawn at random once, may be seeds; with
+        ``seeds="distribution"``.
 
     Attributes
     ----------
@@ -171,9 +221,9 @@ class DistributionMatchingOversampler(TranslationSampler):
 
     Notes
     -----
-    ``preset="paper"``: step_size .1, n_steps 5, min_confidence .9, source_penalty .5,
-    count_decay .999, seeds "distribution", noise_radius .5, rest False, synthetic_share 1, g_recipe
-    "drs", distance "transport", embedding "random", matching_weight .5.
+    ``preset="paper"``: step_size 0.1, n_steps 5, min_confidence 0.9, source_penalty 0.5,
+    count_decay 0.999, seeds "distribution", noise_radius 0.5, rest False, synthetic_share 1, g_recipe
+    "drs", distance "transport", embedding "random", matching_weight 0.5.
 
     *Fidelity.* The paper states tau as a bound of the loss in one place and of a confidence in
     another; here it is the probability. Its "standard Gaussian" start noise would be far longer than

@@ -83,18 +83,18 @@ _FOR_TABLES = {"otmix": Mixup(4.0), "otmix_paper": Mixup(4.0), "cmo": Mixup(1.0)
 
 
 class OTMixSampler(BaseSynthesisSampler):
-    """Over-sample by mixing samples of small classes into samples that are like them (OTMix).
+    """Over-sample by mixing samples of small classes into samples that are similar to them (OTMix).
 
     A new sample is made of a *foreground* of the class that is short and a *background* drawn from
     all samples. Which background goes with which foreground is read off an optimal transport plan
-    whose cost is small for samples with like features and for classes that are taken for each other
-    [1]_. By CutMix, a box of the foreground is pasted onto the background; tables are averaged
+    whose cost is small for samples with similar features and for classes that are confused with each
+    other [1]_. By CutMix, a box of the foreground is pasted onto the background; tables are averaged
     column by column (Mixup). Both parts can be exchanged:
     ``OTMixSampler(pairing=RandomPairing())`` pairs at random, which is CMO [2]_.
 
     A mixed sample is only partly of its class. Its label is ``lam`` of the background's class and
     ``1 - lam`` of the foreground's, where lam is the background's share of the sample: on average
-    .69 for CutMix with alpha = 4 on 32 x 32 images, .75 on 8 x 8, .50 for Mixup. **The hard labels
+    0.69 for CutMix with alpha = 4 on 32 x 32 images, 0.75 on 8 x 8, 0.50 for Mixup. **The hard labels
     that `fit_resample` returns are that wrong.** Use them together with one of
 
     * `soft_targets_`, for classifiers that take them;
@@ -127,14 +127,6 @@ class OTMixSampler(BaseSynthesisSampler):
         `CutMix`, `SaliencyMix`, `Mixup`, `ColumnSwap`, `UniMix` of `ltresample.mixing`, or another
         object with their methods ``draw`` and ``mix``. By itself each pair has a ratio of its own
         in `fit_resample`, and all pairs of a batch the same in training.
-    label_rule : label rule, None or "auto", default="auto"
-        `Remix` or `MAMix`, with which the background's share of the label is another than its share
-        of the sample. None: it is the same.
-    class_affinity : array-like of shape (n_classes, n_classes), {"soft", "hard", "auto"}, \
-            default="auto"
-        Confusion matrix with rows of sum 1, in the order of the sorted labels: how often row i is
-        taken for column j, on held-out data. "soft" and "hard" compute it from training data by g,
-        out of fold: as mean probabilities, or as shares of predicted labels.
     label : {"foreground", "pair"}, default="foreground"
         "foreground": one row for each mixed sample, of the foreground's class, so that counts are
         exact. "pair": two rows, of either class, with weights in `sample_weight_`; counts are those
@@ -155,11 +147,34 @@ class OTMixSampler(BaseSynthesisSampler):
         are found by type and as groups of one-hot columns; `columns_` says which. An empty list
         switches that off. Columns of text, 'category' or Enum always are categories, and come back
         as they came; inside, each is as many columns of 0 and 1 as it has categories.
+    synthetic_share : float or "auto", default="auto"
+        Share of the new rows that is mixed, in [0, 1]; the others are duplicates.
+    batch_size : int or "auto", default="auto"
+        Rows made in one pass. Memory grows with it; the rows do not depend on it.
+    device : str, torch.device or None, default=None
+        Where to compute. None: where g lives, else the CPU. "auto": an accelerator if there is one.
+    n_jobs : int or None, default=None
+        Passes made at once by joblib.
+    random_state : int, RandomState or None, default=None
+        Seed of all random numbers; no global generator is touched.
+    verbose : int or bool, default=0
+        Show a progress bar.
+
+    Other Parameters
+    ----------------
+    label_rule : label rule, None or "auto", default="auto"
+        `Remix` or `MAMix`, with which the background's share of the label is another than its share
+        of the sample. None: it is the same.
+    class_affinity : array-like of shape (n_classes, n_classes), {"soft", "hard", "auto"}, \
+            default="auto"
+        Confusion matrix with rows of sum 1, in the order of the sorted labels: how often class i
+        is misclassified as class j, on held-out data. "soft" and "hard" compute it from training data
+        by g, out of fold: as mean probabilities, or as shares of predicted labels.
     foreground : {"data", "batch"} or "auto", default="auto"
         In training, where foregrounds are drawn: from all training data, or from the mini-batch.
     foreground_power : float or "auto", default="auto"
-        r, at least 0: in training, foregrounds are drawn with sample weights ``N_y^-r``. 1: classes
-        alike; 0: samples alike; 2: what the paper calls r = 1.
+        r, at least 0: in training, foregrounds are drawn with sample weights ``N_y^-r``. 1:
+        class-balanced; 0: as the data are; 2: what the paper calls r = 1.
     mix_prob : float or "auto", default="auto"
         In training, probability with which a mini-batch is mixed.
     schedule_power : float or "auto", default="auto"
@@ -179,22 +194,10 @@ class OTMixSampler(BaseSynthesisSampler):
         the network as a sample of a batch, in place of two more forward passes in each step.
     block_size : int, default=128
         Foregrounds and backgrounds that are paired at once, in `fit_resample`.
-    synthetic_share : float or "auto", default="auto"
-        Share of the new rows that is mixed, in [0, 1]; the others are duplicates.
     g_recipe : {"auto", "random_units", "bagged", "erm", "drs"}, default="auto"
-        How g is trained if it is None: classes alike ("random_units" and "bagged", as in
-        `M2mSampler`), on the data as they are, or with classes drawn alike in the last fifth of
-        training.
-    batch_size : int or "auto", default="auto"
-        Rows made in one pass. Memory grows with it; the rows do not depend on it.
-    device : str, torch.device or None, default=None
-        Where to compute. None: where g lives, else the CPU. "auto": an accelerator if there is one.
-    n_jobs : int or None, default=None
-        Passes made at once by joblib.
-    random_state : int, RandomState or None, default=None
-        Seed of all random numbers; no global generator is touched.
-    verbose : int or bool, default=0
-        Show a progress bar.
+        How g is trained if it is None: class-balanced ("random_units" and "bagged", see
+        `M2mSampler`), on the data as they are ("erm"), or with class-balanced batches in the last
+        fifth of training ("drs").
 
     Attributes
     ----------
@@ -205,7 +208,8 @@ class OTMixSampler(BaseSynthesisSampler):
     g_ : estimator, nn.Module, list or None
         The fitted guide; None where the pairing needs none.
     guide_score_ : float or None
-        As in `M2mSampler`; None where the pairing needs no guide.
+        Balanced accuracy of the guide on rows that it has not seen; None where the pairing needs no
+        guide.
     class_affinity_ : ndarray of shape (n_classes, n_classes) or None
         The confusion matrix that the pairing used, with its diagonal.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
@@ -221,7 +225,7 @@ class OTMixSampler(BaseSynthesisSampler):
         whose label it has), `partner_index` (the row of X that it is mixed with, -1: none),
         `from_aux` (False), `source` (class index of `seed_index`), `round`, `confidence` (NaN).
     acceptance_rate_, shortfall_ : dict
-        As in `M2mSampler`; all mixed rows are accepted.
+        Class label to accepted / tried rows; all mixed rows are accepted.
     columns_ : dict
         Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
@@ -240,17 +244,17 @@ class OTMixSampler(BaseSynthesisSampler):
     Blocks of foregrounds and backgrounds are paired at once, with foregrounds of all classes: with
     those of one class the cost between classes would have no influence on the plan.
 
-    Presets, in training: "otmix", "cmo": mix_prob .5, start 4, stop -3; "cutmix", "saliency_mix":
-    mix_prob .5; others: every batch. "otmix": `TransportPairing` and CutMix(alpha=4), on tables
+    Presets, in training: "otmix", "cmo": mix_prob 0.5, start 4, stop -3; "cutmix", "saliency_mix":
+    mix_prob 0.5; others: every batch. "otmix": `TransportPairing` and CutMix(alpha=4), on tables
     Mixup(alpha=4); "cmo": `RandomPairing` and CutMix(alpha=1), on tables Mixup(alpha=1). Both draw
-    foregrounds from the data, classes alike. "cutmix", "saliency_mix", "mixup", "remix" (Mixup with
+    class-balanced foregrounds from the data. "cutmix", "saliency_mix", "mixup", "remix" (Mixup with
     the labels of `Remix`), "mamix" (of `MAMix`) and "unimix" draw partners from the mini-batch:
-    samples alike, "unimix" with sample weights ``N_y^-0.5``.
+    all samples equally often, "unimix" with sample weights ``N_y^-0.5``.
 
     *Fidelity.* Paper: every batch is mixed (Table 7), foregrounds of class k have probability in
     proportion to ``1 / N_k``, and the confusion matrix is of an unbiased validation set. Published
     code: every second batch is mixed, but for the first four and the last three epochs; sample
-    weights are ``1 / N_k``, so that classes are alike; confusions are those on the test set;
+    weights are ``1 / N_k``, which balances the classes; confusions are those on the test set;
     features are taken in training mode, from a layer before the last activation. Here: as published
     code in the first two points (``preset="otmix_paper"`` mixes always; foreground_power=2 is the
     paper's draw); confusions on held-out training data; pooled features in evaluation mode.
