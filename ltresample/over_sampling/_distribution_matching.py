@@ -154,8 +154,8 @@ class DistributionMatchingOversampler(TranslationSampler):
         lambda, at least 0: weight of f's logit of the class that a row comes from. Higher values push
         rows away from that class. Without `f` it does nothing.
     count_decay : float or "auto", default="auto"
-        beta, in [0, 1), in the seed distribution only: higher values prefer seeds of classes that
-        are little larger than the target class less.
+        beta, in [0, 1), in the seed distribution only: the higher, the fewer seeds come from classes
+        that are only a little larger than the target class.
     seeds : {"near", "distribution", "random", "auto"}, default="auto"
         Where to start: a near sample of a larger class; a class drawn in proportion to
         ``1 - count_decay^(N_k0 - N_k)``; any sample of another class. Without effect where `X_aux`
@@ -204,7 +204,8 @@ class DistributionMatchingOversampler(TranslationSampler):
     guide_score_ : float
         Balanced accuracy of the guide out of fold, as in `M2mSampler`.
     sampling_strategy_, settings_, g_, is_synthetic_, provenance_, acceptance_rate_, shortfall_
-        As in `M2mSampler`. With `X_aux`, `seed_index` of synthetic rows is a row of it.
+        For each row where it comes from, see `M2mSampler`. With `X_aux`, `seed_index` of synthetic
+        rows is a row of it.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
         As in `M2mSampler`.
     columns_ : dict

@@ -77,32 +77,14 @@ class OpenSampler(BaseSynthesisSampler):
             default="complementary"
         Gamma: as above; with the smallest alpha, so that the largest class gets none; all classes
         alike; the class prior; in proportion to the inverse effective number of samples.
-    alpha : float or None, default=None
-        For ``labels="complementary"``, from the largest class prior to infinity (uniform). None:
-        largest plus smallest prior, as in [1]_.
-    beta : float, default=0.9999
-        For ``labels="class_balanced"``, in [0, 1].
     n_aux : int or None, default=None
         M, how many open-set rows to add. None: ``N (K alpha - 1)``, with which all classes end at
         ``N alpha`` samples to within one; for other kinds of `labels` and for infinite alpha, the
         number that the default alpha asks for.
-    eta : float, default=1.0
-        Weight of all open-set rows together, relative to the real ones; at least 0.
     soft : bool, default=False
         In training: use the expected label ``q_k = Gamma_k^2 / sum Gamma^2`` in place of drawn
         ones, which takes the noise of the draw out of the loss. Offline: offer it as
         `soft_targets_`, for the consumers that can use it; labels are drawn as before.
-    normalize : {"rows", "weights"}, default="rows"
-        What the open-set loss is divided by: the number of rows, Eq. 5 of [1]_, or the sum of
-        their class weights, as the published code has it.
-    relabel : bool, default=True
-        In training: draw labels anew in every step. False: each sample keeps its label.
-    aux_batch_size : int or None, default=None
-        In training: open-set rows in each step. None: as many as a full mini-batch has. Few rows
-        make the term noisy, as their labels are random; the published command has 512 beside 128.
-    logit_scale : float or "auto", default="auto"
-        In training: factor on the logits in the open-set loss. "auto": 30 for a cosine head without
-        a scale of its own, whose logits the criterion scales, else 1.
     categorical_features : array-like of int, bool or str, or None, default=None
         Columns that hold categories, by position, mask or name; columns that are one category
         together, such as those of a one-hot encoding, may stand in lists of their own. Categories
@@ -118,6 +100,27 @@ class OpenSampler(BaseSynthesisSampler):
         Rows read at once. The result does not depend on it.
     random_state : int, RandomState or None, default=None
         Seed of all random numbers; no global generator is touched.
+
+    Other Parameters
+    ----------------
+    alpha : float or None, default=None
+        For ``labels="complementary"``, from the largest class prior to infinity (uniform). None:
+        largest plus smallest prior, as in [1]_.
+    beta : float, default=0.9999
+        For ``labels="class_balanced"``, in [0, 1].
+    eta : float, default=1.0
+        Weight of all open-set rows together, relative to the real ones; at least 0.
+    normalize : {"rows", "weights"}, default="rows"
+        What the open-set loss is divided by: the number of rows, Eq. 5 of [1]_, or the sum of
+        their class weights, as the published code has it.
+    relabel : bool, default=True
+        In training: draw labels anew in every step. False: each sample keeps its label.
+    aux_batch_size : int or None, default=None
+        In training: open-set rows in each step. None: as many as a full mini-batch has. Few rows
+        make the term noisy, as their labels are random; the published command has 512 beside 128.
+    logit_scale : float or "auto", default="auto"
+        In training: factor on the logits in the open-set loss. "auto": 30 for a cosine head without
+        a scale of its own, whose logits the criterion scales, else 1.
 
     Attributes
     ----------

@@ -75,7 +75,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     A sampler need not fill all classes up to the largest: the predicted probabilities can then
     be corrected for the remaining imbalance, ``p'(k | x)`` in proportion to ``p(k | x) / share_k``
     with the class shares of the *resampled* data (`prior_correction`). The classifier then sees
-    fewer synthetic rows and predicts as if all classes were equally frequent. The user guide has figures.
+    fewer synthetic rows and predicts as if all classes were equally frequent. The user guide has
+    figures.
 
     Parameters
     ----------

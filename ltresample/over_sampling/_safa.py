@@ -63,6 +63,32 @@ class SAFASampler(BaseSynthesisSampler):
         to the largest.
     preset : {"scaled", "paper"}, default="scaled"
         What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes.
+    n_steps : int or None, default=None
+        Gradient steps in which the networks are fitted, in batches of 64 head pairs and 64 tail
+        pairs. None: 6 passes over the data, between 30 and 40 steps; on digits and three tables 100
+        to 200 steps gave no better classifier, at five times the cost.
+    categorical_features : array-like of int, bool or str, or None, default=None
+        Columns that hold categories, by position, mask or name; columns that are one category
+        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
+        never move: a synthetic row has those of the row of its class that is moved. None: they
+        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
+        switches that off. Columns of text, 'category' or Enum always are categories, and come back
+        as they came; inside, each is as many columns of 0 and 1 as it has categories.
+    synthetic_share : float or "auto", default="auto"
+        Share of the new rows that are synthetic, in [0, 1]; the others are duplicates.
+    batch_size : int or "auto", default="auto"
+        Rows made in one pass. The rows do not depend on it.
+    device : str, torch.device or None, default=None
+        Where to compute. None: the CPU. "auto": an accelerator if there is one.
+    n_jobs : int or None, default=None
+        Passes made at once by joblib.
+    random_state : int, RandomState or None, default=None
+        Seed of all random numbers; no global generator is touched.
+    verbose : int or bool, default=0
+        Show a progress bar.
+
+    Other Parameters
+    ----------------
     head_ratio : float, default=0.2
         gamma, in (0, 1): share of the classes, the largest ones, that are the head. At least one
         class is in the head and one in the tail.
@@ -86,31 +112,8 @@ class SAFASampler(BaseSynthesisSampler):
         "residual" lets G add to its input, so that it need not learn to give it back.
     width : int or None, default=None
         Hidden units of E, D, G and Q. None: as many as columns, within 64 and 256.
-    n_steps : int or None, default=None
-        Gradient steps in which the networks are fitted, in batches of 64 head pairs and 64 tail
-        pairs. None: 6 passes over the data, between 30 and 40 steps; on digits and three tables 100
-        to 200 steps gave no better classifier, at five times the cost.
     learning_rate : float, default=0.01
         Of AdamW, falling to 0 along a cosine.
-    categorical_features : array-like of int, bool or str, or None, default=None
-        Columns that hold categories, by position, mask or name; columns that are one category
-        together, such as those of a one-hot encoding, may stand in lists of their own. Categories
-        never move: a synthetic row has those of the row of its class that is moved. None: they
-        are found by type and as groups of one-hot columns; `columns_` says which. An empty list
-        switches that off. Columns of text, 'category' or Enum always are categories, and come back
-        as they came; inside, each is as many columns of 0 and 1 as it has categories.
-    synthetic_share : float or "auto", default="auto"
-        Share of the new rows that are synthetic, in [0, 1]; the others are duplicates.
-    batch_size : int or "auto", default="auto"
-        Rows made in one pass. The rows do not depend on it.
-    device : str, torch.device or None, default=None
-        Where to compute. None: the CPU. "auto": an accelerator if there is one.
-    n_jobs : int or None, default=None
-        Passes made at once by joblib.
-    random_state : int, RandomState or None, default=None
-        Seed of all random numbers; no global generator is touched.
-    verbose : int or bool, default=0
-        Show a progress bar.
 
     Attributes
     ----------
@@ -148,13 +151,13 @@ class SAFASampler(BaseSynthesisSampler):
 
     Notes
     -----
-    ``preset="paper"``: weights 100, .01, .01 and .1, delta_sign "paper", generator "plain",
-    synthetic_share 1. ``preset="scaled"``: weights 10, .01, .01 and .1, delta_sign "consistent",
-    generator "residual", synthetic_share .5.
+    ``preset="paper"``: weights 100, 0.01, 0.01 and 0.1, delta_sign "paper", generator "plain",
+    synthetic_share 1. ``preset="scaled"``: weights 10, 0.01, 0.01 and 0.1, delta_sign "consistent",
+    generator "residual", synthetic_share 0.5.
 
     *Fidelity.* No code of the paper's authors is public. The paper: maps of a network that is
-    trained along, lambda_3 = 100, which stands beside lambda_2 = .01 for a loss of the same form.
-    Here: fixed vectors, convolutions become linear layers, lambda_3 = .01; a row is made with the
+    trained along, lambda_3 = 100, which stands beside lambda_2 = 0.01 for a loss of the same form.
+    Here: fixed vectors, convolutions become linear layers, lambda_3 = 0.01; a row is made with the
     batch statistics of 1,024 rows of its kind. On fixed vectors nothing but L_c and the classifier
     ties a moved row to its class, and a plain G forgets it: hence the residual one.
 
@@ -260,7 +263,7 @@ class SAFASampler(BaseSynthesisSampler):
         pool : Pool
             The training split.
         **params : dict
-            As in the other samplers.
+            What training would pass on; not used.
 
         Raises
         ------
