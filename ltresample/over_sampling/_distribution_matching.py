@@ -204,12 +204,12 @@ class DistributionMatchingOversampler(TranslationSampler):
     guide_score_ : float
         Balanced accuracy of the guide out of fold, as in `M2mSampler`.
     sampling_strategy_, settings_, g_, is_synthetic_, provenance_, acceptance_rate_, shortfall_
-        For each row where it comes from, see `M2mSampler`. With `X_aux`, `seed_index` of synthetic
-        rows is a row of it.
+        What was wanted, used and made; `M2mSampler` describes each. With `X_aux`, `seed_index` of
+        synthetic rows is a row of it.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
-        As in `M2mSampler`.
+        Shares of the classes in the label of each row.
     columns_ : dict
-        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.

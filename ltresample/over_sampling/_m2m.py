@@ -160,7 +160,7 @@ class M2mSampler(TranslationSampler):
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
         Labels as shares of classes; with ``labels="soft"`` only.
     columns_ : dict
-        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.

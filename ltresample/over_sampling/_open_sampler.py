@@ -143,7 +143,7 @@ class OpenSampler(BaseSynthesisSampler):
         For each row: `origin` ("original" or "open-set"), `seed_index` (its row in X or X_aux),
         `from_aux`, `source` (class index; -1 for open-set rows), `round`, `confidence` (NaN).
     columns_ : dict
-        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.

@@ -227,7 +227,7 @@ class OTMixSampler(BaseSynthesisSampler):
     acceptance_rate_, shortfall_ : dict
         Class label to accepted / tried rows; all mixed rows are accepted.
     columns_ : dict
-        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.

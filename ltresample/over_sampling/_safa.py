@@ -138,7 +138,7 @@ class SAFASampler(BaseSynthesisSampler):
     shortfall_ : dict
         Class label to synthetic rows that duplicates replaced.
     columns_ : dict
-        Names, or positions, of the columns that were taken for "numbers", "whole_numbers",
+        Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
     n_features_in_ : int
         Number of columns of X.
