@@ -44,7 +44,13 @@ class RunAhead:
     Parameters
     ----------
     n_iter : int, default=32
-        Iterations for each plan of the first call; 0: plans are always looked at one by one.
+        Iterations for each plan of the first call; more of them cost time, fewer may have to be run
+        again. 0: plans are always looked at one by one.
+
+    Raises
+    ------
+    ValueError
+        If `n_iter` is negative.
 
     Examples
     --------
@@ -56,6 +62,12 @@ class RunAhead:
     """
 
     n_iter: int = 32
+
+    def __post_init__(self) -> None:
+        if not self.n_iter >= 0:
+            raise ValueError(
+                f"n_iter must be at least 0. Got n_iter={self.n_iter!r}. 0: look at every plan."
+            )
 
     def __call__(self, make: Callable[[], R]) -> R:
         """Return what a function gives.

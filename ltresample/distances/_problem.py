@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -130,7 +131,7 @@ def with_mass(problem: Problem) -> tuple[Tensor, Tensor]:
     )
 
 
-def check_numbers(cost: Tensor, *, reg: float, max_iter: int) -> None:
+def check_numbers(cost: Tensor, *, reg: float, max_iter: int, tol: float) -> None:
     """Refuse costs of a wrong shape, and numbers out of their range."""
     if cost.ndim not in (2, 3):
         raise ValueError(
@@ -142,5 +143,12 @@ def check_numbers(cost: Tensor, *, reg: float, max_iter: int) -> None:
             f"reg must be positive. Got reg={reg}. For transport without regularisation use "
             "ExactTransport."
         )
+    if reg == math.inf:
+        raise ValueError(
+            "reg must be finite. Got reg=inf. For a large reg the plan is the product of the "
+            "weights: pass reg=1e6 times the largest cost, or take a[:, None] * b."
+        )
+    if not tol >= 0:
+        raise ValueError(f"tol must be at least 0. Got tol={tol}.")
     if max_iter < 1:
         raise ValueError(f"max_iter must be at least 1. Got max_iter={max_iter}.")

@@ -104,8 +104,9 @@ def sinkhorn_plan(
     Raises
     ------
     ValueError
-        If shapes do not fit, `reg` or `max_iter` is not positive, costs are not finite, a weight is
-        negative or not finite, all weights of a problem are zero, or the sums of `a` and `b` differ.
+        If shapes do not fit, `reg`, `max_iter` or `tol` is out of its range, costs are not finite, a
+        weight is negative or not finite, all weights of a problem are zero, or the sums of `a` and
+        `b` differ.
 
     Warns
     -----
@@ -125,7 +126,7 @@ def sinkhorn_plan(
     tensor([[0.4404, 0.0596],
             [0.0596, 0.4404]])
     """
-    check_numbers(cost, reg=reg, max_iter=max_iter)
+    check_numbers(cost, reg=reg, max_iter=max_iter, tol=tol)
     single = cost.ndim == 2
     if single:
         cost = cost[None]

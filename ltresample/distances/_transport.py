@@ -126,7 +126,7 @@ class SinkhornTransport(_Transport):
     def _plan(self, cost: Tensor, pairs: SetPairs) -> Tensor:
         # Padding has weight zero and a finite cost, so no masks are needed.
         options = {"reg": self.reg, "max_iter": self.max_iter, "tol": self.tol}
-        check_numbers(cost, reg=self.reg, max_iter=self.max_iter)
+        check_numbers(cost, **options)
         problem = Problem(cost, pairs.a, pairs.b, pairs.a.any(1) & pairs.b.any(1))
         # Cosine costs span at most 2: for a large reg scaling is known to be fast.
         easy = self.cost == "cosine" and self.reg >= 2 / _EASY_RANGE and 0 not in cost.shape

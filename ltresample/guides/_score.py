@@ -46,7 +46,9 @@ class GuideScore(NamedTuple):
         judged = counts > 1
         guess = proba.masked_fill(~judged, -1.0).argmax(-1)
         hits = (guess == y).double().mean(0)  # (n,)
-        recall = torch.bincount(y, weights=hits, minlength=len(counts))[judged] / counts[judged]
+        # not bincount, which sums up weights in any order on an accelerator
+        n_hits = hits.new_zeros(len(counts)).index_add_(0, y, hits)
+        recall = n_hits[judged] / counts[judged]
         if not len(recall):
             return cls(float("nan"), float("nan"), float("nan"))
         chance = 1 / len(recall)

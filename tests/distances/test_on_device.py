@@ -223,6 +223,11 @@ def test_running_ahead_says_what_looking_says():
             RunAhead()(lambda: SinkhornTransport()(*there))
 
 
+def test_running_ahead_needs_a_number_of_iterations():
+    with pytest.raises(ValueError, match="n_iter must be at least 0. Got n_iter=-4"):
+        RunAhead(-4)
+
+
 def test_running_ahead_changes_nothing_on_a_cpu():
     calls = []
 

@@ -203,6 +203,10 @@ def test_single_precision_below_its_reach_names_the_remedy():
             "Got shape (3,).",
         ),
         ({"reg": 0.0}, "reg must be positive. Got reg=0.0."),
+        ({"reg": torch.nan}, "reg must be positive. Got reg=nan."),
+        ({"reg": torch.inf}, "reg must be finite. Got reg=inf."),
+        ({"tol": torch.nan}, "tol must be at least 0. Got tol=nan."),
+        ({"tol": -1e-6}, "tol must be at least 0. Got tol=-1e-06."),
         ({"max_iter": 0}, "max_iter must be at least 1. Got max_iter=0."),
         (
             {"cost": torch.tensor([[1.0, torch.nan], [0.0, 1.0]])},
