@@ -58,6 +58,16 @@ def _assert_equal(got, expected):
     assert got.loss == pytest.approx(expected.loss, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", sorted(set(METHODS) - ONLY_IMAGES))
+def test_a_step_runs_where_kernels_must_be_deterministic(name):
+    torch.use_deterministic_algorithms(True)
+    try:
+        got = step(name, images=False)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    _assert_equal(got, step(name, images=False, device=False))
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_fit_resample_gives_what_the_cpu_gives_and_rarely_waits(name):
     X, log = resample(name)

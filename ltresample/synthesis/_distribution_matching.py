@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn.functional import normalize
 
 from ltresample._random import Seed
 from ltresample._torch import evaluating
-from ltresample.distances import SinkhornTransport
+from ltresample.distances import RunAhead, SinkhornTransport
 from ltresample.embeddings import RandomEmbedding
 from ltresample.rows import Pool
 from ltresample.synthesis._descent import descend
@@ -105,6 +106,8 @@ class DistributionMatching(Method):
         Real rows that set the batch statistics of a new encoder.
     block_size : int, default=128
         M_k, rows that are matched as one set.
+    run_ahead : RunAhead
+        Lets the steps of a descent on an accelerator wait once for all of their transport plans.
     """
 
     translation: M2m
@@ -119,6 +122,7 @@ class DistributionMatching(Method):
     n_real: int = 64
     n_calibration: int = 128
     block_size: int = 128
+    run_ahead: RunAhead = field(default_factory=RunAhead, repr=False, compare=False)
 
     def begin(self, pool: Pool, seed: Seed, wanted: dict[int, int] | None = None) -> M2mState:
         """Compute what the seeds need."""
@@ -150,14 +154,15 @@ class DistributionMatching(Method):
     def make(self, state: M2mState, draws: list[DistributionMatchingDraw], f=None) -> Made:
         """Make the rows of some blocks, those that share an embedding together."""
         with evaluating(*self.translation.g.members, *(f.members if f is not None else ())):
-            parts = [
-                self._made(state.pool, DistributionMatchingDraw.joined(list(group)), f)
+            joined = [
+                DistributionMatchingDraw.joined(list(group))
                 for _, group in itertools.groupby(draws, key=lambda draw: draw.embedding)
             ]
+            parts = [self.run_ahead(partial(self._made, state.pool, draw, f)) for draw in joined]
         if len(parts) == 1:
             return parts[0]
-        joined = {name: torch.cat([getattr(p, name) for p in parts]) for name in Made._fields[:5]}
-        return Made(**joined)
+        columns = {name: torch.cat([getattr(p, name) for p in parts]) for name in Made._fields[:5]}
+        return Made(**columns)
 
     def _made(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Made:
         translation = self.translation
