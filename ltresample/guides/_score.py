@@ -59,11 +59,11 @@ class GuideScore(NamedTuple):
     def informed(self) -> bool:
         """Whether the guide knows more than a guess.
 
-        It does if it is 2.5 standard errors above chance; 0.1 above are enough, if they are 1.5
+        It does if it is 2.5 standard errors above chance; 0.1 above are enough, if they are 1.3
         standard errors. Labels without meaning pass in about 1 of 100 data sets with 20 rows in the
         smallest class, and in fewer with more.
         """
-        needed = min(2.5 * self.error, max(0.1, 1.5 * self.error))
+        needed = min(2.5 * self.error, max(0.1, 1.3 * self.error))
         return self.value - self.chance > needed
 
 
