@@ -20,6 +20,7 @@ from ltresample.class_counts import PartialFill
 from ltresample.decisions import PriorCorrectedClassifier
 from ltresample.decisions._priors import check_prior, count_prior
 from ltresample.exceptions import refuse_class
+from ltresample.over_sampling._binned import binned_for
 from ltresample.over_sampling._carried import carried_by, carrying
 from ltresample.over_sampling._data import labels_of
 from ltresample.over_sampling._guide_vote import GuideVote
@@ -82,8 +83,10 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     ----------
     classifier : classifier or None, default=None
         Cloned. A ``Pipeline`` gets weights if its last step takes them, a search such as
-        ``GridSearchCV`` if the estimator inside does, an ensemble if all its members do. None stands
-        for ``LogisticRegression()``.
+        ``GridSearchCV`` if the estimator inside does, an ensemble if all its members do. For a
+        ``HistGradientBoostingClassifier`` with weights, columns are brought onto `max_bins` values
+        of the data first, since its weighted binning takes longer than its trees. None stands for
+        ``LogisticRegression()``.
     sampler : sampler, "auto" or None, default=None
         With ``fit_resample``: of this package or of imbalanced-learn. Cloned. None stands for the
         recipe above. "auto" chooses by cross-validation among no sampler and a few, and takes a
@@ -233,7 +236,8 @@ default="balanced"
             weight = own if weight is None else own * weight
         if weight is not None:
             fit_params["sample_weight" if self._corrects() else keyword] = weight
-        self.classifier_ = model.fit(plain(X_res), y_res, **fit_params)
+        X_res = plain(X_res) if weight is None else binned_for(self._inner(), plain(X_res))
+        self.classifier_ = model.fit(X_res, y_res, **fit_params)
         if self.guide_weight:
             self.classifier_ = GuideVote(self.classifier_, self.sampler_, self.guide_weight)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
