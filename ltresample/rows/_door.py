@@ -327,14 +327,23 @@ def plain(X: Any) -> Any:
     if isinstance(X, Tensor):
         X = plain_tensor(X, "X")
         return X.float() if X.dtype == torch.bfloat16 else X
-    return X if isinstance(X, Dataset | DataLoader) else _without_fill_values(known_container(X))
-
-
-def _without_fill_values(X: Any) -> Any:
-    """Return a pandas frame without sparse columns of another fill value than 0."""
-    dtypes = getattr(X, "dtypes", None)
-    if dtypes is None or not hasattr(X, "iloc"):
+    if isinstance(X, Dataset | DataLoader):
         return X
+    X = known_container(X)
+    if is_frame(X):
+        return _plain_frame(X)
+    if not isinstance(X, np.ndarray) and not sparse.issparse(X):
+        array = np.asarray(X)
+        return array if array.dtype.kind == "O" else X
+    return X
+
+
+def _plain_frame(X: Any) -> Any:
+    """Return a frame without sparse columns of another fill value than 0, and without decimals."""
+    dtypes = X.dtypes
+    if not hasattr(X, "iloc"):
+        decimals = [n for n, dtype in X.schema.items() if dtype.is_decimal()]
+        return X.cast(dict.fromkeys(decimals, float)) if decimals else X
     filled = [d for d in set(dtypes) if hasattr(d, "fill_value") and hasattr(d, "subtype")]
     if all(dtype.fill_value == 0 for dtype in filled):
         return X

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,8 +140,7 @@ def units_of(rows: Rows, *, weight: Tensor | None = None) -> Units:
         return _image_units(rows, source)
     if weight is None and sparse.issparse(source) and len(rows) == source.shape[0]:
         return _sparse_units(source)
-    weight = torch.ones(len(rows), dtype=torch.float64) if weight is None else weight.double()
-    return _table_units(rows, weight)
+    return _table_units(rows, None if weight is None else weight.double())
 
 
 def _image_units(rows: Rows, source: Any) -> Units:
@@ -179,27 +178,31 @@ def _unit_power(largest: Tensor) -> Tensor:
     return torch.where(odd, torch.exp2(torch.log2(largest.where(odd, 1)).floor()), 1.0)
 
 
-def _table_units(rows: Rows, weight: Tensor) -> Units:
-    everything, total = torch.arange(len(rows)), weight.sum()
-    lower, upper, filled = torch.inf, -torch.inf, 0.0
-    for part, x in _chunks(rows, everything):
-        wide = x.double()
-        lower = torch.minimum(wide.amin(0), torch.as_tensor(lower, device=x.device))
-        upper = torch.maximum(wide.amax(0), torch.as_tensor(upper, device=x.device))
-        filled = filled + (weight[part].to(x.device)[:, None] * (x != 0)).sum(0)
+def _table_units(rows: Rows, weight: Tensor | None) -> Units:
+    everything = torch.arange(len(rows))
+    total = float(len(rows)) if weight is None else float(weight.sum())
+
+    def parts(unit: Any = None) -> Iterator[tuple[Callable[[Tensor], Tensor], Tensor]]:
+        for part, x in _chunks(rows, everything):
+            wide = x.double() if unit is None else x.double() / unit
+            w = None if weight is None else weight[part].to(x.device)[:, None]
+            yield (lambda z, w=w: z.sum(0) if w is None else (w * z).sum(0)), wide
+
+    lower, upper, filled, mean = torch.inf, -torch.inf, 0.0, 0.0
+    for weighted, x in parts():
+        lower = torch.minimum(x.amin(0), torch.as_tensor(lower, device=x.device))
+        upper = torch.maximum(x.amax(0), torch.as_tensor(upper, device=x.device))
+        filled, mean = filled + weighted(x != 0), mean + weighted(x) / total
     unit = _unit_power(torch.maximum(lower.abs(), upper.abs()))
-    mean = square = variance = 0.0
-    for part, x in _chunks(rows, everything):
-        w, wide = weight[part].to(x.device)[:, None], x.double() / unit
-        mean = mean + (w * wide).sum(0) / total
-        square = square + (w * wide.square()).sum(0)
-    keep_zeros = float(filled.sum()) * 2 < float(total) * len(filled)
+    divisor = None if bool((unit == 1).all()) else unit
+    if divisor is not None:
+        mean = sum(weighted(x) / total for weighted, x in parts(divisor))
+    keep_zeros = float(filled.sum()) * 2 < total * len(filled)
     if keep_zeros:
+        square = sum(weighted(x.square()) for weighted, x in parts(divisor))
         center, scale = torch.zeros_like(mean), (square / filled.clamp(min=1e-12)).sqrt()
     else:
-        for part, x in _chunks(rows, everything):
-            w = weight[part].to(x.device)[:, None]
-            variance = variance + (w * (x.double() / unit - mean).square()).sum(0) / total
+        variance = sum(weighted((x - mean).square()) / total for weighted, x in parts(divisor))
         center, scale = mean, variance.sqrt()
     scale = torch.where(lower == upper, 0.0, scale * unit)  # rounding may leave a trace of spread
     return Units(center * unit, scale, lower, upper, keep_zeros)

@@ -192,7 +192,10 @@ class DeferredRebalancingClassifier(TrainingNet):
     With `sample_weight`, row losses are multiplied by weights that are scaled to mean 1; a
     synthetic row has the weight of the row whose place it takes.
 
-    Rows of 8-bit images are scaled to [0, 1]. Sparse rows are made dense, batch by batch if all of
+    Images of bytes are divided by 255. That they were bytes in ``fit`` is kept, and holds for
+    validation, prediction and open-set samples in whatever container and number type they come.
+    Columns of text and categories stand for one column of 0 and 1 each category; those that are not
+    known from ``fit`` are refused. Sparse rows are made dense, batch by batch if all of
     them would be large.
 
     References

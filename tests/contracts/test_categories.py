@@ -263,6 +263,7 @@ def test_names_are_no_categories():
         M2mSampler().fit_resample(X, y)
 
 
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
 def test_open_set_rows_have_the_categories_of_x():
     numbers, y, (a,) = mixed_table(10, [3])
     X = pd.DataFrame({"x": numbers[:, 0], "k": np.array(list("abc"))[a]})
