@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ltresample._random import Seed, global_streams
+from ltresample.exceptions import refuse_class
 from ltresample.rows import (
     ArrayRows,
     Columns,
@@ -56,6 +57,7 @@ class DataNet(ParameterNet):
 
     def _check_parameters(self) -> None:
         self.check_training_readiness()
+        refuse_class(self.resampler, "resampler")
         given = {k: v for k, v in vars(self).items() if k in self._parameter_constraints}
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
         if self.class_weight is not None and self.rebalance == "reweight":

@@ -245,3 +245,12 @@ def test_folds_that_are_too_many():
         net = net_of(train_split=ValidSplit(5, stratified=True)).fit(X, Y)
     assert net.class_counts_.min() >= 1
     assert isinstance(net.criterion_, CrossEntropy)
+
+
+def test_a_class_in_the_place_of_a_resampler_is_named():
+    raises(
+        TypeError,
+        "resampler must be an instance, not a class. Got the class M2mSampler. Pass "
+        "resampler=M2mSampler(), with parentheses.",
+        lambda: net_of(module=MLP, resampler=M2mSampler).fit(X, Y),
+    )
