@@ -55,14 +55,16 @@ def test_a_step_of_m2m_in_training(images, path):
 
 
 @pytest.mark.parametrize(
-    ("Sampler", "most"), [(M2mSampler, 6), (DistributionMatchingOversampler, 8)]
+    ("Sampler", "most", "files"),
+    # transport on an accelerator is looked at a fixed number of times, through a file of its own
+    [(M2mSampler, 7, 4), (DistributionMatchingOversampler, 10, 5)],
 )
-def test_a_step_offline(images, path, Sampler, most):
+def test_a_step_offline(images, path, Sampler, most, files):
     frames = path(torch.autograd, "grad")
     Sampler(g=SmallCNN(1, 3, width=4), random_state=0).fit_resample(*images)
     assert frames[-1][1] == "descend"
     assert len(frames) <= most, frames
-    assert len({file for file, _ in frames}) <= 4, frames
+    assert len({file for file, _ in frames}) <= files, frames
 
 
 def test_a_plan_of_otmix_offline(images, path):

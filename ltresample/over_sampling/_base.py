@@ -92,6 +92,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
     _advice = (
         "Lower min_confidence or count_decay, raise step_size, n_steps or max_rounds, or look at g."
     )
+    inside_f = False  # in training: works on mini-batches, not inside the network
     # of samplers that do not have these parameters
     preset = "auto"
     g = f = X_aux = device = n_jobs = categorical_features = None

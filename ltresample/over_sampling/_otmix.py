@@ -148,7 +148,8 @@ class OTMixSampler(BaseSynthesisSampler):
         switches that off. Columns of text, 'category' or Enum always are categories, and come back
         as they came; inside, each is as many columns of 0 and 1 as it has categories.
     synthetic_share : float or "auto", default="auto"
-        Share of the new rows that is mixed, in [0, 1]; the others are duplicates.
+        Share of the new rows that is mixed, in [0, 1]; the others are duplicates. In training, share
+        of the rows of a mini-batch that is mixed; the others are trained on as they are.
     batch_size : int or "auto", default="auto"
         Rows made in one pass. Memory grows with it; the rows do not depend on it.
     device : str, torch.device or None, default=None
@@ -256,8 +257,8 @@ class OTMixSampler(BaseSynthesisSampler):
     code: every second batch is mixed, but for the first four and the last three epochs; sample
     weights are ``1 / N_k``, which balances the classes; confusions are those on the test set;
     features are taken in training mode, from a layer before the last activation. Here: as published
-    code in the first two points (``preset="otmix_paper"`` mixes always; foreground_power=2 is the
-    paper's draw); confusions on held-out training data; pooled features in evaluation mode.
+    code in the first two points (``preset="otmix_paper"``: as the paper, with foreground_power 2);
+    confusions on held-out training data; pooled features in evaluation mode.
 
     References
     ----------

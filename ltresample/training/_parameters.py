@@ -157,7 +157,7 @@ class ParameterNet(NeuralNetClassifier):
     @property
     def _works_inside(self) -> bool:
         """Tell whether the resampler works inside the network, and never asks it."""
-        return getattr(self.resampler, "inside_f", False)
+        return self.resampler is not None and self.resampler.inside_f
 
     # why: in scikit-learn's manner, the parameters that were changed
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:

@@ -30,6 +30,8 @@ class Resampler(Protocol):
     append rows with a term of their own, or work inside the network (`SAFA`).
     """
 
+    inside_f: bool  # works inside the network that is trained, and has to have that one itself
+
     def bind(
         self,
         pool: Pool,
@@ -94,7 +96,7 @@ class StepSynthesis(Step):
     ):
         module = unwrapped(module)
         # a resampler that works inside the network has to have the network itself
-        folded = None if getattr(resampler, "inside_f", False) else FoldedModule(module)
+        folded = None if resampler.inside_f else FoldedModule(module)
         self.folded = folded if folded is not None and folded.folded else None
         f = self.folded or module
         bound = resampler.bind(pool, classes=classes, f=f, seed=seed, raw=raw)

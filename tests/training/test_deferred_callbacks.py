@@ -138,6 +138,7 @@ def test_synthesis_rewrites_batches_from_its_start_on(data):
 
 class TwoTerms(Method):
     place = "whole"
+    inside_f = False
 
     def bind(self, pool, **kwargs):
         return Bound(self, pool)
