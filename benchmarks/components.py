@@ -51,10 +51,12 @@ _HOMES = {
         "InfluenceBalancedLoss",
         "LADELoss",
         "LDAMLoss",
+        "RIDELoss",
     ),
     "ltresample.models": (
         "MLP",
         "PreActResNet18",
+        "RIDEResNet",
         "ResNet152",
         "ResNet32",
         "ResNet50",

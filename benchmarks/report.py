@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cards import card
 from benchmarks.comparison import Bootstrap, Interval, correct_documents
 from benchmarks.paper import Cell, paper_column
 from benchmarks.records import read_records
@@ -64,6 +65,17 @@ class Results:
         """Return a score per seed, as a share; empty where there was no epoch to pick."""
         picked = [record[pick] for record in self.of[run.variant, run.row].values()]
         return [p["scores"][metric] for p in picked if p and p["scores"][metric] is not None]
+
+    def worst_class(self, run: Run, pick: str) -> list[float]:
+        """Return the lowest recall of a class per seed; empty where there was no epoch to pick."""
+        picked = [record[pick] for record in self.of[run.variant, run.row].values()]
+        recalls = [[r for r in p.get("recall", []) if r is not None] for p in picked if p]
+        return [min(recall) for recall in recalls if recall]
+
+    def papers(self, variant: str) -> list[str]:
+        """Return the papers whose cells stand beside the rows of a variant."""
+        cells = [self.paper_cell(run, "bACC") for run in self.runs(variant)]
+        return list(dict.fromkeys(cell.paper for cell in cells if cell is not None))
 
     def validation(self, run: Run, pick: str) -> list[float]:
         """Return bACC on the validation part per seed."""
@@ -146,6 +158,9 @@ def as_markdown(results: Results) -> str:
         parts.append(f"## {variant}")
         for pick, title in PICKS.items():
             parts.append(f"### {title}\n\n{_score_table(results, variant, pick)}")
+        own = [results.of[variant, run.row].values() for run in results.runs(variant)]
+        told = card([record for of_row in own for record in of_row], results.papers(variant))
+        parts += [f"### Protocol\n\n{told}"] if told else []
         comparison = _comparison_table(results, variant)
         if comparison:
             parts.append(f"### Paired differences in bACC, last epoch\n\n{comparison}")
@@ -154,10 +169,11 @@ def as_markdown(results: Results) -> str:
 
 
 READING = """Per cent, mean ± standard deviation over n seeds. GM is the geometric mean of the
-recalls: 0 as soon as one class is never recalled; "GM floored .1" raises every recall to at least
-.1. Many: classes with more than 100 training samples, few: less than 20. "bACC valid." is that of
-the held-out part of the training data. "Accepted" is the share of synthesized candidates that
-passed the tests; the real sample stays where one did not."""
+recalls: 0 as soon as one class is never recalled; "GM floored .1" raises every recall
+to at least .1. "Worst class": the lowest recall of a class. Many: classes with more
+than 100 training samples, few: less than 20. "bACC valid." is that of the held-out part
+of the training data. "Accepted" is the share of synthesized candidates that passed the
+tests; the real sample stays where one did not."""
 
 INTERVALS = """95 % intervals of the bootstrap: over test documents, drawn within their classes, and
 seeds; over documents alone; over seeds alone, which is too narrow with few seeds."""
@@ -169,10 +185,19 @@ def _score_table(results: Results, variant: str, pick: str) -> str:
     accepted = any(results.acceptance(run) for run in runs)
     where = results.suite.paper.get("where")
     paper = [f"paper {m}{f', {where}' if where else ''}" for m in ("bACC", "GM") if has_paper]
-    header = ["method", *METRICS, *paper, *(["accepted"] if accepted else []), "bACC valid.", "n"]
+    header = [
+        "method",
+        *METRICS,
+        "worst class",
+        *paper,
+        *(["accepted"] if accepted else []),
+        "bACC valid.",
+        "n",
+    ]
     rows = [header]
     for run in runs:
         cells = [_spread(results.scores(run, pick, metric)) for metric in METRICS.values()]
+        cells.append(_spread(results.worst_class(run, pick)))
         if has_paper:
             told = [results.paper_cell(run, metric) for metric in ("bACC", "GM")]
             cells += [_printed(cell, named="name" not in results.suite.paper) for cell in told]
@@ -243,6 +268,7 @@ def as_csv(results: Results) -> str:
             continue
         for pick in PICKS:
             values = {m: results.scores(run, pick, name) for m, name in CSV_METRICS.items()}
+            values["worst class"] = results.worst_class(run, pick)
             values["validation bACC"] = results.validation(run, pick)
             values["acceptance"] = results.acceptance(run)
             for metric, told in values.items():

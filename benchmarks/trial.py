@@ -169,6 +169,7 @@ def _trained(unit: Unit, parts: Parts, hashed: str) -> dict[str, Any]:
     return {
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
         "cpu_seconds": round(clock.cpu_seconds, 3),
+        "network": _network_size(classifier, X),
         **_scores(classifier, monitor, parts),
         **_synthesis(classifier, sampler),
     }
@@ -348,6 +349,19 @@ def _scores(classifier: Any, monitor: Any, parts: Parts) -> dict[str, Any]:
         "best": best,
         "curve": {"validation_bacc": [_plain(value) for value in curve], **_history(classifier)},
     }
+
+
+def _network_size(classifier: Any, X: np.ndarray) -> dict[str, int] | None:
+    """Count parameters, and operations for a row (multiply and add are two); None: no network."""
+    module = getattr(classifier, "module_", None)
+    if module is None:
+        return None
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        classifier.predict_proba(X[:1])
+    n_parameters = sum(parameter.numel() for parameter in module.parameters())
+    return {"parameters": n_parameters, "operations": counter.get_total_flops()}
 
 
 def _picked(parts: Parts, predicted: np.ndarray, epoch: int, validation: float) -> dict[str, Any]:

@@ -25,7 +25,10 @@ DEFAULTS = {"max_epochs": 40, "start": 0.8, "rebalance_start": 0, "weighting": "
 DEFAULTS |= {"beta": 0.9999, "warmup": 0}
 DEFERRED = {"start", "resampler", "batch_size_after_start", "lr_decay", "max_epochs"}
 REBALANCING = {"rebalance", "rebalance_start", "weighting", "beta"}
-SWITCHED = {"InfluenceBalancedLoss"}  # losses that change at `rebalance_start` themselves
+SWITCHED = {
+    "InfluenceBalancedLoss",
+    "RIDELoss",
+}  # losses that change at `rebalance_start` themselves
 # resamplers that learn from epoch to epoch: a training is never cut while they are at work
 LEARNING = {"SAFA"}
 

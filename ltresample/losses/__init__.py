@@ -12,6 +12,7 @@ from ltresample.losses._focal import FocalLoss, focal_loss
 from ltresample.losses._influence_balanced import InfluenceBalancedLoss, influence_balanced_loss
 from ltresample.losses._lade import LADELoss, lade_loss
 from ltresample.losses._ldam import LDAMLoss, ldam_loss
+from ltresample.losses._ride import RIDELoss, ride_loss
 
 __all__ = [
     "BalancedSoftmaxLoss",
@@ -22,6 +23,7 @@ __all__ = [
     "LADELoss",
     "LDAMLoss",
     "LongTailLoss",
+    "RIDELoss",
     "balanced_softmax_loss",
     "class_balanced_loss",
     "cross_entropy",
@@ -29,4 +31,5 @@ __all__ = [
     "influence_balanced_loss",
     "lade_loss",
     "ldam_loss",
+    "ride_loss",
 ]

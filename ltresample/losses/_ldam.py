@@ -14,7 +14,7 @@ from ltresample.losses._cross_entropy import cross_entropy_rows
 from ltresample.losses._inputs import check_at_least, checked_counts, per_class
 from ltresample.losses._reduction import reduced_loss
 
-__all__ = ["LDAMLoss", "ldam_loss"]
+__all__ = ["LDAMLoss", "ldam_loss", "ldam_rows"]
 
 
 def ldam_loss(
@@ -87,7 +87,7 @@ def ldam_loss(
     counts = checked_counts(class_counts)
     return reduced_loss(
         "ldam_loss",
-        partial(_ldam_rows, class_counts=counts, max_margin=max_margin, scale=scale),
+        partial(ldam_rows, class_counts=counts, max_margin=max_margin, scale=scale),
         logits,
         y,
         soft_targets=True,
@@ -148,7 +148,7 @@ class LDAMLoss(LongTailLoss):
         self.scale = scale
 
     def _rows(self, logits: Tensor, y: Tensor) -> Tensor:
-        return _ldam_rows(logits, y, self.class_counts, self.max_margin, self.scale)
+        return ldam_rows(logits, y, self.class_counts, self.max_margin, self.scale)
 
 
 def _check_settings(max_margin: float, scale: float) -> None:
@@ -157,9 +157,10 @@ def _check_settings(max_margin: float, scale: float) -> None:
         raise ValueError(f"scale must be finite and above 0. Got scale={scale!r}.")
 
 
-def _ldam_rows(
+def ldam_rows(
     logits: Tensor, y: Tensor, class_counts: Tensor, max_margin: float, scale: float
 ) -> Tensor:
+    """Return the row losses (m,) of cosines (m, K) and indices (m,) or soft targets (m, K)."""
     counts = per_class("class_counts", class_counts, logits)
     margins = max_margin * (counts.min() / counts) ** 0.25  # (K,)
     if y.is_floating_point():

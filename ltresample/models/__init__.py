@@ -16,6 +16,7 @@ from ltresample.models._resnet_cifar import (
     ResNet110,
     ResNetCifar,
 )
+from ltresample.models._ride import ExpertMean, RIDEResNet
 from ltresample.models._small_cnn import SmallCNN
 from ltresample.models._torchvision import (
     ResNet50,
@@ -27,11 +28,13 @@ from ltresample.models._torchvision import (
 __all__ = [
     "MLP",
     "CosineHead",
+    "ExpertMean",
     "FoldedModule",
     "LinearHead",
     "MLPEnsemble",
     "Normalize",
     "PreActResNet18",
+    "RIDEResNet",
     "ResNeXt50",
     "ResNet20",
     "ResNet32",

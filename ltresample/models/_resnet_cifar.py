@@ -18,6 +18,7 @@ __all__ = [
     "ResNet56",
     "ResNet110",
     "ResNetCifar",
+    "residual_stage",
 ]
 
 
@@ -86,9 +87,9 @@ class ResNetCifar(nn.Module):
             self.normalize = nn.Identity() if normalize is None else normalize
             self.conv = nn.Conv2d(n_channels, width, 3, padding=1, bias=False)
             self.bn = nn.BatchNorm2d(width)
-            self.stage1 = _stage(width, width, n_blocks, 1)
-            self.stage2 = _stage(width, 2 * width, n_blocks, 2)
-            self.stage3 = _stage(2 * width, 4 * width, n_blocks, 2)
+            self.stage1 = residual_stage(width, width, n_blocks, 1)
+            self.stage2 = residual_stage(width, 2 * width, n_blocks, 2)
+            self.stage3 = residual_stage(2 * width, 4 * width, n_blocks, 2)
             self.head = make_head(head, 4 * width, n_classes)
         initialize(self, generator)
 
@@ -125,7 +126,8 @@ class _Block(nn.Module):
         return pad(x, (0, 0, 0, 0, before, self.n_new - before)) if self.n_new else x
 
 
-def _stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:
+def residual_stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequential:
+    """Return blocks of `n_out` channels, of which the first one takes `n_in` and has the stride."""
     rest = (_Block(n_out, n_out, 1) for _ in range(n_blocks - 1))
     return nn.Sequential(_Block(n_in, n_out, stride), *rest)
 

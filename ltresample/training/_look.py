@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ltresample._torch import evaluating, unwrapped
 from ltresample.exceptions import LongTailWarning
-from ltresample.models import CosineHead
+from ltresample.models import CosineHead, ExpertMean
 from ltresample.training._criterion import check_head, check_outputs_fit
 from ltresample.training._network import PROBABILITIES, first_of, kind_of
 
@@ -121,7 +121,9 @@ def watch_head(module: nn.Module, seen: list[Tensor]) -> Any:
     ValueError
         If there is no such layer.
     """
-    layers = [m for m in unwrapped(module).modules() if isinstance(m, nn.Linear | CosineHead)]
+    layers = [
+        m for m in unwrapped(module).modules() if isinstance(m, nn.Linear | CosineHead | ExpertMean)
+    ]
     if not layers:
         raise ValueError(
             "A criterion that needs features takes the input of the last nn.Linear or CosineHead. Got "

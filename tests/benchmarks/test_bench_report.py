@@ -37,6 +37,7 @@ def picked(n_wrong, epoch):
         "epoch": epoch,
         "validation_bacc": 0.5,
         "correct": packed_documents(hit, Y),
+        "recall": recalls,
         "scores": {
             "balanced_accuracy": np.mean(recalls),
             "geometric_mean": 0.0,

@@ -20,6 +20,7 @@ from ltresample.losses import (
     LADELoss,
     LDAMLoss,
     LongTailLoss,
+    RIDELoss,
     balanced_softmax_loss,
     class_balanced_loss,
     cross_entropy,
@@ -82,7 +83,8 @@ def test_every_public_loss_is_a_member():
         for cls in vars(losses).values()
         if isinstance(cls, type) and issubclass(cls, LongTailLoss) and cls is not LongTailLoss
     }
-    assert classes == {cls for cls, _, _ in MEMBERS.values()}
+    # RIDE is a loss of experts, not of logits: tests/losses/test_ride.py
+    assert classes == {cls for cls, _, _ in MEMBERS.values()} | {RIDELoss}
     functions = {f.__name__ for _, f, _ in MEMBERS.values()}
     assert set(losses.__all__) == functions | {c.__name__ for c in classes} | {"LongTailLoss"}
 
