@@ -1,6 +1,7 @@
-"""The suite on tables: samplers and their cheap rivals in front of four classifiers.
+"""The suite on tables: samplers and their rivals with six classifiers.
 
     python -m benchmarks.tabular FOLDER [--rows 1000] [--repeats 3] [--jobs 2]
+    python -m benchmarks.tabular FOLDER --group forests --only none SMOTE auto
     python -m benchmarks.tabular FOLDER --table-only
 
 FOLDER holds .npz files with X and y. Each record is one row (a sampler or a rival) on one table in
@@ -22,6 +23,7 @@ import torch
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -32,7 +34,7 @@ from sklearn.utils.validation import has_fit_parameter
 from benchmarks.provenance import commit, machine, source_hash, versions
 from benchmarks.records import RecordFile, run_key
 from benchmarks.tabular_report import write_report
-from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold, Row
+from benchmarks.tabular_rows import CLASSIFIERS, FORESTS, ROWS, Fold, Row
 from ltresample.datasets import load_table
 from ltresample.metrics import calibration_error, geometric_mean
 from ltresample.over_sampling import to_weighted_pairs
@@ -60,6 +62,12 @@ class Task(NamedTuple):
     repeat: int
     max_rows: int
     key: str
+    group: str = "first"
+
+
+def groups() -> dict[str, dict]:
+    """Return the classifiers that are recorded together, by the name of the group."""
+    return {"first": CLASSIFIERS, "forests": FORESTS}
 
 
 def read_table(path: str, max_rows: int) -> Table:
@@ -76,8 +84,12 @@ def read_table(path: str, max_rows: int) -> Table:
     return Table(table.name, X, y, digest)
 
 
-def run_row(table: Table, row: Row, repeat: int) -> dict[str, Any]:
+def run_row(
+    table: Table, row: Row, repeat: int, classifiers: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Run a row through all folds, and score what the folds together say."""
+    classifiers = CLASSIFIERS if classifiers is None else classifiers
+    first = next(iter(classifiers))
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=repeat).split(table.X, table.y)
     n_classes = len(np.unique(table.y))
     proba: dict[tuple[str, str], list] = {}
@@ -88,12 +100,19 @@ def run_row(table: Table, row: Row, repeat: int) -> dict[str, Any]:
         prepare = make_pipeline(SimpleImputer(), StandardScaler()).fit(table.X[train])
         X_test = prepare.transform(table.X[test])
         fold = Fold(prepare.transform(table.X[train]), table.y[train], 100 * repeat + number)
+        if fold.smallest < row.needs:
+            facts.append({"left_out": 1})
+            continue
         X, y, weight, fact = resampled(row, fold)
         facts.append(fact)
         if fact.get("left_out"):
             continue
         tests.append(table.y[test])
-        for name, make in CLASSIFIERS.items():
+        for name, make in classifiers.items():
+            if row.alone and name != first:  # the same for each classifier
+                for part in (proba, predicted):
+                    part.setdefault((name, "plain"), []).append(part[first, "plain"][-1])
+                continue
             try:
                 model = fitted(make(), row, X, y, weight, n_classes, fold.seed)
             except ValueError as err:  # a threshold cannot be tuned on constant answers
@@ -184,7 +203,25 @@ def scored(tests: list, proba: list, predicted: list) -> dict[str, float]:
         "ap": float(np.mean([precision(t, q) for t, q in zip(tests, proba, strict=True)])),
         "log_loss": float(log_loss(y, p, labels=classes)),
         "calibration": calibration_error(y, p, labels=classes),
+        "brier": float(np.square(p - np.eye(len(classes))[y]).sum(axis=1).mean()),
+        "slope": (slope := calibration_slope(y, p)),
+        "slope_error": abs(slope - 1),
+        "worst": float(min((label[y == k] == k).mean() for k in np.unique(y))),
     }
+
+
+def calibration_slope(y: np.ndarray, proba: np.ndarray) -> float:
+    """Return the slope of log-odds, 1 for calibrated probabilities, below 1 for those too sure.
+
+    Logistic regression, without penalty, of "is of class k" on the log-odds of class k: of the
+    second class of two, or of all classes together.
+    """
+    classes = [1] if proba.shape[1] == 2 else range(proba.shape[1])
+    odds = np.concatenate([np.log(proba[:, k]) - np.log1p(-proba[:, k]) for k in classes])
+    hit = np.concatenate([y == k for k in classes])
+    odds = np.clip(np.nan_to_num(odds, posinf=16, neginf=-16), -16, 16)
+    model = LogisticRegression(C=1e8, max_iter=1000).fit(odds[:, None], hit)
+    return float(model.coef_[0, 0])
 
 
 def precision(y: np.ndarray, proba: np.ndarray) -> float:
@@ -212,12 +249,13 @@ def record(task: Task) -> dict[str, Any]:
     torch.set_num_threads(1)
     table = read_table(task.path, task.max_rows)
     began, processor = time.perf_counter(), time.process_time()
-    result = run_row(table, ROWS[task.row], task.repeat)
+    result = run_row(table, ROWS[task.row], task.repeat, groups()[task.group])
     return {
         "key": task.key,
         "table": table.name,
         "row": task.row,
         "repeat": task.repeat,
+        "group": task.group,
         "max_rows": task.max_rows,
         "n": len(table.y),
         "n_columns": table.X.shape[1],
@@ -237,7 +275,7 @@ def missing_tasks(options: argparse.Namespace, done: set[str]) -> list[Task]:
     """List what is to do, repeat by repeat and table by table."""
     names = options.only or list(ROWS)
     paths = sorted(options.folder.glob("*.npz"))[options.first :: options.every]
-    models = {name: repr(make()) for name, make in CLASSIFIERS.items()}
+    models = {name: repr(make()) for name, make in groups()[options.group].items()}
     hashes = {path: read_table(str(path), options.rows).hash for path in paths}
     tasks = []
     for repeat in range(options.repeats):
@@ -246,7 +284,7 @@ def missing_tasks(options: argparse.Namespace, done: set[str]) -> list[Task]:
                 spec = {"row": name, "rows": options.rows, "folds": N_FOLDS, "models": models}
                 key = run_key(spec, repeat, hashes[path])
                 if key not in done:
-                    tasks.append(Task(str(path), name, repeat, options.rows, key))
+                    tasks.append(Task(str(path), name, repeat, options.rows, key, options.group))
     return tasks
 
 
@@ -261,6 +299,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="records made at once")
     parser.add_argument("--every", type=int, default=1, help="each n-th table only")
     parser.add_argument("--first", type=int, default=0, help="first table, with --every")
+    parser.add_argument("--group", default="first", choices=list(groups()), help="classifiers")
     parser.add_argument("--only", nargs="+", default=[], choices=list(ROWS), metavar="ROW")
     parser.add_argument("--records", type=Path, default=HERE / "records", metavar="DIR")
     parser.add_argument("--tables", type=Path, default=HERE / "tables", metavar="DIR")

@@ -20,8 +20,12 @@ METRICS = {
     "ap": "average precision",
     "log_loss": "log loss",
     "calibration": "calibration error",
+    "brier": "Brier score",
+    "slope_error": "distance of the calibration slope from 1",
+    "worst": "recall of the worst class",
 }
-LOSSES = {"log_loss", "calibration"}
+LOSSES = {"log_loss", "calibration", "brier", "slope_error"}
+PLAIN_NUMBERS = {"log_loss", "brier", "slope_error"}
 CORRECTED = ", corrected"
 # Nemenyi's difference grows with the number of rows: ranked are those that the question is about
 RANKED = ["none, corrected", "class_weight", "ROS", "SMOTE", "M2m", "DM", "ResampledClassifier"]
@@ -45,7 +49,8 @@ def by_repeat(records: list[dict[str, Any]], classifier: str, metric: str) -> di
     for record in records:
         for output, scores in record["scores"].get(classifier, {}).items():
             name = record["row"] + (CORRECTED if output == "corrected" else "")
-            values[name][record["table"]][record["repeat"]] = scores[metric]
+            if metric in scores:  # older records lack the newer metrics
+                values[name][record["table"]][record["repeat"]] = scores[metric]
     return values
 
 
@@ -78,6 +83,7 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
         rankings = {
             metric: rank((scores := complete(own)).values, scores.names, smaller_is_better=m)
             for metric, own in of.items()
+            if own
             for m in [metric in LOSSES]
         }
         repeats = by_repeat(latest, classifier, "bacc")
@@ -106,7 +112,9 @@ def _heading(records: list[dict]) -> str:
         f"no synthetic row. Ranks: 1 is best, among {', '.join(RANKED)}. Wins / ties / losses in "
         "bACC, mean difference and Wilcoxon's p, over the tables and repeats that both rows have "
         "(threshold: two classes only; SMOTENC: some columns with few values); a tie is a "
-        "difference under .05.\n"
+        "difference under .05. *with MLP*, *with LR*: votes of the corrected classifier and another "
+        "corrected one, without synthesis, to hold beside *with g*. *BalancedRandomForest* and "
+        "*EasyEnsemble* are ensembles of their own, the same beside each classifier.\n"
     )
 
 
@@ -138,7 +146,7 @@ def _table(
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name, own in bacc.items():
         cells = [name, str(len(own))]
-        cells += [_percent(metric, list(of[metric][name].values())) for metric in METRICS]
+        cells += [_percent(metric, list(of[metric].get(name, {}).values())) for metric in METRICS]
         for metric in ("bacc", "gm", "ap"):
             names = rankings[metric].names
             mean = rankings[metric].mean_ranks
@@ -156,7 +164,9 @@ def _table(
 
 
 def _percent(metric: str, values: list[float]) -> str:
-    return f"{np.mean(values):.3f}" if metric == "log_loss" else f"{100 * np.mean(values):.1f}"
+    if not values:
+        return ""
+    return f"{np.mean(values):.3f}" if metric in PLAIN_NUMBERS else f"{100 * np.mean(values):.1f}"
 
 
 def _against(of: dict[str, dict], name: str, other: str) -> str:
@@ -177,8 +187,8 @@ def _against(of: dict[str, dict], name: str, other: str) -> str:
 
 def _csv_rows(classifier: str, of: dict[str, dict], rankings: dict[str, Ranking]) -> list[list]:
     rows = []
-    for metric, names in of.items():
-        r = rankings[metric]
+    for metric, r in rankings.items():
+        names = of[metric]
         for name, own in names.items():
             mean = r.mean_ranks[r.names.index(name)] if name in r.names else None
             place = "" if mean is None else f"{mean:.4f}"
@@ -194,7 +204,8 @@ def _picture(records: list[dict], classifiers: list[str], metric: str, path: Pat
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(13, 8), layout="constrained")
+    n_lines = max(2, -(-len(classifiers) // 2))
+    figure, axes = plt.subplots(n_lines, 2, figsize=(13, 4 * n_lines), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.2, h_pad=0.1)
     for ax, classifier in zip(axes.flat, classifiers, strict=False):
         scores = complete(collect(records, classifier, metric))

@@ -7,9 +7,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from imblearn.ensemble import (
+    BalancedBaggingClassifier,
+    BalancedRandomForestClassifier,
+    EasyEnsembleClassifier,
+)
 from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import HistGradientBoostingClassifier
+from imblearn.under_sampling import RandomUnderSampler
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
@@ -17,9 +28,10 @@ from sklearn.neural_network import MLPClassifier
 
 from ltresample import DistributionMatchingOversampler, M2mSampler, OTMixSampler, SAFASampler
 from ltresample.class_counts import PartialFill
-from ltresample.over_sampling import ResampledClassifier
+from ltresample.decisions import PriorCorrectedClassifier, TunedOffsetsClassifierCV
+from ltresample.over_sampling import AutoResampledClassifier, ResampledClassifier
 
-__all__ = ["CLASSIFIERS", "ROWS", "Fold", "Row"]
+__all__ = ["CLASSIFIERS", "FORESTS", "ROWS", "Blend", "Fold", "Row"]
 
 CLASSIFIERS: dict[str, Callable[[], BaseEstimator]] = {
     "LR": lambda: LogisticRegression(max_iter=500),
@@ -28,6 +40,11 @@ CLASSIFIERS: dict[str, Callable[[], BaseEstimator]] = {
     "MLP": lambda: MLPClassifier((64,), max_iter=100, learning_rate_init=0.01, random_state=0),
     "HGB": lambda: HistGradientBoostingClassifier(max_iter=50, random_state=0),
     "kNN": lambda: KNeighborsClassifier(),
+}
+# recorded apart, under keys of their own: what was recorded of the others stays
+FORESTS: dict[str, Callable[[], BaseEstimator]] = {
+    "RF": lambda: RandomForestClassifier(100, random_state=0),
+    "ET": lambda: ExtraTreesClassifier(100, random_state=0),
 }
 
 
@@ -58,12 +75,62 @@ class Row(NamedTuple):
     # (model, number of classes, seed of the fold)
     wrap: Callable[[BaseEstimator, int, int], BaseEstimator | None] | None = None
     corrected: bool = False  # also with the output divided by the class shares of the training data
+    alone: bool = False  # an ensemble of its own: the classifier makes no difference
+    needs: int = 1  # samples of the smallest class in the training fold
 
 
 def _threshold(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator | None:
     if n_classes != 2:
         return None
     return TunedThresholdClassifierCV(model, scoring="balanced_accuracy", cv=3)
+
+
+class Blend(ClassifierMixin, BaseEstimator):
+    """Normalised geometric mean of two corrected classifiers: a second opinion without synthesis."""
+
+    def __init__(self, first: BaseEstimator, second: BaseEstimator):
+        self.first = first
+        self.second = second
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Blend:
+        """Fit both."""
+        self.members_ = [
+            PriorCorrectedClassifier(clone(model)).fit(X, y) for model in (self.first, self.second)
+        ]
+        self.classes_ = self.members_[0].classes_
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the vote, each with weight .5."""
+        logs = [np.log(np.maximum(model.predict_proba(X), 1e-12)) for model in self.members_]
+        proba = np.exp(0.5 * (logs[0] + logs[1]))
+        return proba / proba.sum(axis=1, keepdims=True)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable labels."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def _blend(name: str) -> Callable:
+    return lambda model, n_classes, seed: Blend(model, CLASSIFIERS[name]())
+
+
+def _recalibrated(method: str) -> Callable:
+    return lambda model, n_classes, seed: CalibratedClassifierCV(model, method=method, cv=3)
+
+
+def _offsets(scoring: str) -> Callable:
+    return lambda model, n_classes, seed: TunedOffsetsClassifierCV(model, scoring=scoring)
+
+
+def _resampling(**parameters: Any) -> Callable:
+    return lambda model, n_classes, seed: ResampledClassifier(
+        model, random_state=seed, **parameters
+    )
+
+
+def _ensemble(cls: type, **parameters: Any) -> Callable:
+    return lambda model, n_classes, seed: cls(random_state=seed, **parameters)
 
 
 def _recipe(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator:
@@ -153,6 +220,39 @@ ROWS: dict[str, Row] = {
     ),
     "M2m .3, soft labels": _ours(
         M2mSampler, sampling_strategy=PartialFill(0.3), labels="soft", corrected=True
+    ),
+    "offsets for bACC": Row(wrap=_offsets("balanced_accuracy"), needs=2),
+    "offsets for F1": Row(wrap=_offsets("f1_macro"), needs=2),
+    "sigmoid": Row(wrap=_recalibrated("sigmoid"), corrected=True, needs=3),
+    "isotonic": Row(wrap=_recalibrated("isotonic"), corrected=True, needs=3),
+    "RUS": Row(
+        wrap=lambda model, n_classes, seed: ResampledClassifier(
+            model, RandomUnderSampler(random_state=seed)
+        )
+    ),
+    "BalancedBagging": Row(
+        wrap=lambda model, n_classes, seed: BalancedBaggingClassifier(model, random_state=seed)
+    ),
+    "BalancedRandomForest": Row(
+        wrap=_ensemble(
+            BalancedRandomForestClassifier,
+            sampling_strategy="all",
+            replacement=True,
+            bootstrap=False,
+        ),
+        alone=True,
+    ),
+    "EasyEnsemble": Row(wrap=_ensemble(EasyEnsembleClassifier), alone=True),
+    "G-SMOTE .05": Row(
+        lambda fold: _gsmote(fold).set_params(sampling_strategy=PartialFill(0.05)), corrected=True
+    ),
+    "with MLP": Row(wrap=_blend("MLP")),
+    "with LR": Row(wrap=_blend("LR")),
+    "ResampledClassifier, with g": Row(wrap=_resampling(guide_weight=0.5)),
+    "ResampledClassifier, training prior": Row(wrap=_resampling(target_prior="training")),
+    "auto": Row(
+        wrap=lambda model, n_classes, seed: AutoResampledClassifier(model, random_state=seed),
+        needs=2,
     ),
     "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part
     "SAFA": _ours(SAFASampler),

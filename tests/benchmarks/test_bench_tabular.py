@@ -21,6 +21,7 @@ ELSEWHERE = {
     "polynom-fit SMOTE": "smote_variants",
     "ProWSyn": "smote_variants",
     "G-SMOTE": "imblearn_extra",
+    "G-SMOTE .05": "imblearn_extra",
 }
 FAST = {"LR": CLASSIFIERS["LR"], "kNN": CLASSIFIERS["kNN"]}
 
@@ -162,3 +163,81 @@ def test_bars_join_what_does_not_differ():
     assert len(bars) == 1
     np.testing.assert_allclose(bars[0], [2.47, 2.53])
     plt.close("all")
+
+
+RIVALS = [
+    "offsets for bACC",
+    "offsets for F1",
+    "sigmoid",
+    "isotonic",
+    "RUS",
+    "BalancedBagging",
+    "BalancedRandomForest",
+    "EasyEnsemble",
+    "with MLP",
+    "with LR",
+    "ResampledClassifier, with g",
+    "ResampledClassifier, training prior",
+    "auto",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_answer(folder, name, monkeypatch):
+    monkeypatch.setattr(tabular, "N_FOLDS", 2)
+    table = tabular.read_table(str(folder / "table0.npz"), 60)
+    result = tabular.run_row(table, ROWS[name], 0, {"kNN": CLASSIFIERS["kNN"], "LR": FAST["LR"]})
+    assert set(result["scores"]) == {"kNN", "LR"}
+    assert result["n_failed"] == 0
+    for of in result["scores"].values():
+        for scores in of.values():
+            assert all(np.isfinite(value) for value in scores.values())
+            assert 0 <= scores["worst"] <= scores["bacc"] <= 1
+            assert 0 <= scores["brier"] <= 2
+    same = result["scores"]["kNN"] == result["scores"]["LR"]
+    assert same == ROWS[name].alone
+    outputs = {"plain", "corrected"} if ROWS[name].corrected else {"plain"}
+    assert set(result["scores"]["LR"]) == outputs
+
+
+def test_a_row_that_needs_more_samples_is_left_out(folder):
+    table = tabular.read_table(str(folder / "table0.npz"), 1000)
+    result = tabular.run_row(table, ROWS["auto"]._replace(needs=1000), 0)
+    assert result["left_out"]
+    assert result["scores"] == {}
+
+
+def test_forests_are_recorded_beside_what_is_there(folder, monkeypatch):
+    few = {"RF": lambda: LogisticRegression(C=0.1, max_iter=500)}
+    monkeypatch.setattr(tabular, "FORESTS", few)
+    first = run(folder, "--only", "none")
+    for record in first:  # as records were before there were groups and the newer metrics
+        record.pop("group")
+        for scores in record["scores"].values():
+            for of in scores.values():
+                for metric in ("brier", "slope", "slope_error", "worst"):
+                    of.pop(metric)
+    text = "".join(json.dumps(record) + "\n" for record in first)
+    (folder / "tabular.jsonl").write_text(text)
+    assert len(run(folder, "--only", "none")) == 2, "what is recorded is not run again"
+    both = run(folder, "--only", "none", "--group", "forests")
+    assert len(both) == 4
+    assert [record.get("group") for record in both] == [None, None, "forests", "forests"]
+    report = (folder / "tabular.md").read_text()
+    assert "## LR" in report
+    assert "## RF" in report
+    with (folder / "tabular.csv").open(newline="") as file:
+        held = {(r["classifier"], r["score"]) for r in csv.DictReader(file)}
+    assert ("RF", "brier") in held
+    assert ("LR", "brier") not in held
+
+
+def test_the_slope_of_calibrated_probabilities_is_one():
+    rng = np.random.default_rng(0)
+    odds = rng.normal(size=20000)
+    p = 1 / (1 + np.exp(-odds))
+    y = (rng.random(20000) < p).astype(int)
+    assert tabular.calibration_slope(y, np.c_[1 - p, p]) == pytest.approx(1, abs=0.06)
+    sure = 1 / (1 + np.exp(-2 * odds))
+    assert tabular.calibration_slope(y, np.c_[1 - sure, sure]) == pytest.approx(0.5, abs=0.03)
