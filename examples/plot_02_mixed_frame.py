@@ -20,7 +20,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_validate
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.preprocessing import OneHotEncoder
 
 from ltresample import M2mSampler, PartialFill, PriorCorrectedClassifier
 
@@ -45,45 +45,42 @@ print(
 )
 
 # %%
-# A sampler needs numbers without gaps. Two columns are encoded as codes, one is imputed; the result is
-# still a frame. The codes are categories, and the sampler is told so by name: a code is never averaged,
-# and a new row takes all of its categories from one real row of its own class.
+# The sampler takes the frame as it is, but for the gaps: nothing is imputed in silence. Columns of text
+# are categories: they are never averaged, and a new row takes all of its categories from one real row
+# of its own class. ``columns_`` says which columns were treated as what.
 
-categories = ["tariff", "region"]
-prepare = make_column_transformer(
-    (OrdinalEncoder(dtype=int), categories),
+impute = make_column_transformer(
     (SimpleImputer(strategy="median"), ["kwh"]),
     remainder="passthrough",
     verbose_feature_names_out=False,
 ).set_output(transform="pandas")
-
-m2m = M2mSampler(categorical_features=categories, random_state=0)
-encoded = prepare.fit_transform(X)
-X_new, y_new = m2m.fit_resample(encoded, y)
+m2m = M2mSampler(random_state=0)
+filled = impute.fit_transform(X)
+X_new, y_new = m2m.fit_resample(filled, y)
 print(X_new[m2m.is_synthetic_].head(3).to_string())
-print("types kept:", (X_new.dtypes == encoded.dtypes).all())
-pairs = set(map(tuple, encoded.loc[y == "cancelled", categories].to_numpy()))
+print("types kept:", (X_new.dtypes == filled.dtypes).all(), "and columns:", m2m.columns_)
+categories = ["tariff", "region"]
+real = set(map(tuple, filled.loc[y == "cancelled", categories].to_numpy()))
 made = set(map(tuple, X_new.loc[m2m.is_synthetic_, categories].to_numpy()))
-print("pairs of categories that no cancelled contract has:", len(made - pairs))
+print("pairs of categories that no cancelled contract has:", len(made - real))
 
 # %%
-# After the sampler the codes become one-hot columns, as they would without it. Only the training folds
-# are resampled: imbalanced-learn's pipeline passes samplers over when it predicts. Beside M2m at full
-# strength: the corrected forest alone, the corrected forest after 5 % of what is missing, and SMOTE-NC.
+# After the sampler the categories become one-hot columns, as they would without it. Only the training
+# folds are resampled: imbalanced-learn's pipeline passes samplers over when it predicts. Beside M2m at
+# full strength: the corrected forest alone, the corrected forest after 5 % of what is missing, and
+# SMOTE-NC.
 
 one_hot = make_column_transformer(
     (OneHotEncoder(handle_unknown="ignore"), categories), remainder="passthrough"
 )
 forest = RandomForestClassifier(min_samples_leaf=3, random_state=0)
-few = M2mSampler(
-    sampling_strategy=PartialFill(0.05), categorical_features=categories, random_state=0
-)
+few = M2mSampler(sampling_strategy=PartialFill(0.05), random_state=0)
 pipelines = {
-    "no sampler": make_pipeline(prepare, one_hot, forest),
-    "SMOTE-NC": make_pipeline(prepare, SMOTENC(categories, random_state=0), one_hot, forest),
-    "M2m": make_pipeline(prepare, m2m, one_hot, forest),
-    "corrected": make_pipeline(prepare, one_hot, PriorCorrectedClassifier(forest)),
-    "M2m 5 %, corrected": make_pipeline(prepare, few, one_hot, PriorCorrectedClassifier(forest)),
+    "no sampler": make_pipeline(impute, one_hot, forest),
+    "SMOTE-NC": make_pipeline(impute, SMOTENC(categories, random_state=0), one_hot, forest),
+    "M2m": make_pipeline(impute, m2m, one_hot, forest),
+    "corrected": make_pipeline(impute, one_hot, PriorCorrectedClassifier(forest)),
+    "M2m 5 %, corrected": make_pipeline(impute, few, one_hot, PriorCorrectedClassifier(forest)),
 }
 folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0)
 results = {
