@@ -69,7 +69,11 @@ def shorten_signature(app, what, name, obj, options, signature, return_annotatio
         return None
     shown = {word for entry in ClassDoc(obj)["Parameters"] for word in entry.name.split(", ")}
     full = inspect.signature(obj)
-    kept = [parameter for name, parameter in full.parameters.items() if name in shown]
+    kept = [
+        parameter.replace(annotation=full.empty)
+        for name, parameter in full.parameters.items()
+        if name in shown
+    ]
     short = str(full.replace(parameters=kept, return_annotation=full.empty))
     return f"{short[:-1]}, ...)", return_annotation
 

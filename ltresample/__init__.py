@@ -9,7 +9,57 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:  # what a type checker sees of the names that are loaded on first use
+    from ltresample._versions import (
+        show_versions as show_versions,
+    )
+    from ltresample.class_counts import (
+        PartialFill as PartialFill,
+    )
+    from ltresample.comparison import (
+        compare as compare,
+    )
+    from ltresample.datasets import (
+        make_long_tailed as make_long_tailed,
+    )
+    from ltresample.decisions import (
+        MinimumCostClassifier as MinimumCostClassifier,
+    )
+    from ltresample.decisions import (
+        PriorCorrectedClassifier as PriorCorrectedClassifier,
+    )
+    from ltresample.decisions import (
+        TunedOffsetsClassifierCV as TunedOffsetsClassifierCV,
+    )
+    from ltresample.exceptions import (
+        LongTailWarning as LongTailWarning,
+    )
+    from ltresample.metrics import (
+        LongTailReport as LongTailReport,
+    )
+    from ltresample.over_sampling import (
+        DistributionMatchingOversampler as DistributionMatchingOversampler,
+    )
+    from ltresample.over_sampling import (
+        M2mSampler as M2mSampler,
+    )
+    from ltresample.over_sampling import (
+        OpenSampler as OpenSampler,
+    )
+    from ltresample.over_sampling import (
+        OTMixSampler as OTMixSampler,
+    )
+    from ltresample.over_sampling import (
+        ResampledClassifier as ResampledClassifier,
+    )
+    from ltresample.over_sampling import (
+        SAFASampler as SAFASampler,
+    )
+    from ltresample.training import (
+        DeferredRebalancingClassifier as DeferredRebalancingClassifier,
+    )
 
 __version__ = "0.1.0"
 
@@ -53,12 +103,14 @@ _MODULES = (
 __all__ = ["__version__", *sorted(_HOME)]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _HOME:
-        _refuse(name, asked_by_import=_asked_by_import())
-    return getattr(importlib.import_module(_HOME[name]), name)
+if not TYPE_CHECKING:  # a checker shall say that a name is wrong
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _HOME:
+            _refuse(name, asked_by_import=_asked_by_import())
+        return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

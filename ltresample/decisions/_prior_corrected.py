@@ -109,7 +109,9 @@ class PriorCorrectedClassifier(ClassifierAround):
         "training_prior": [StrOptions({"balanced"}), Mapping, "array-like", None],
     }
 
-    def __init__(self, estimator=None, *, target_prior="balanced", training_prior=None):
+    def __init__(
+        self, estimator: Any = None, *, target_prior: Any = "balanced", training_prior: Any = None
+    ) -> None:
         self.estimator = estimator
         self.target_prior = target_prior
         self.training_prior = training_prior

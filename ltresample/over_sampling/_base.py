@@ -172,7 +172,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
 
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
-    def fit_resample(self, X, y, *, X_aux=None):
+    def fit_resample(self, X: Any, y: Any, *, X_aux: Any = None) -> tuple[Any, Any]:
         """Add synthetic rows to the classes that are short of samples.
 
         Parameters

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
@@ -278,45 +281,45 @@ class DistributionMatchingOversampler(TranslationSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        preset="auto",
-        g=None,
-        f=None,
-        X_aux=None,
-        distance="auto",
-        embedding="auto",
-        matching_weight="auto",
-        reg=0.1,
-        step_size="auto",
-        n_steps="auto",
-        min_confidence="auto",
-        source_penalty="auto",
-        count_decay="auto",
-        seeds="auto",
-        noise_radius="auto",
-        synthetic_share="auto",
-        rest="auto",
-        max_rounds=1,
-        g_recipe="auto",
-        confusing="none",
-        target_loss=True,
-        class_test=True,
-        intra="literal",
-        matching_scale="row",
-        n_real=64,
-        block_size=128,
-        confidence_test="probability",
-        scaled_penalty=False,
-        noise="uniform",
-        n_seeds_per_class=None,
-        categorical_features=None,
-        labels="hard",
-        batch_size="auto",
-        device=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        sampling_strategy: float | str | dict[Any, int] | Callable[..., Any] = "auto",
+        preset: str = "auto",
+        g: Any = None,
+        f: Any = None,
+        X_aux: Any = None,
+        distance: Any = "auto",
+        embedding: Any = "auto",
+        matching_weight: float | Literal["auto"] = "auto",
+        reg: float = 0.1,
+        step_size: float | Literal["auto", "reach"] = "auto",
+        n_steps: int | Literal["auto"] = "auto",
+        min_confidence: float | Literal["auto"] = "auto",
+        source_penalty: float | Literal["auto"] = "auto",
+        count_decay: float | Literal["auto"] = "auto",
+        seeds: Literal["near", "distribution", "random", "auto"] = "auto",
+        noise_radius: float | Literal["auto", "reach"] = "auto",
+        synthetic_share: float | Literal["auto"] = "auto",
+        rest: bool | Literal["auto"] = "auto",
+        max_rounds: int = 1,
+        g_recipe: Literal["random_units", "bagged", "erm", "drs", "auto"] = "auto",
+        confusing: Literal["none", "only", "add"] = "none",
+        target_loss: bool = True,
+        class_test: bool = True,
+        intra: Literal["literal", "unbiased"] = "literal",
+        matching_scale: Literal["row", "literal"] = "row",
+        n_real: int = 64,
+        block_size: int = 128,
+        confidence_test: Literal["probability", "loss"] = "probability",
+        scaled_penalty: bool = False,
+        noise: Literal["uniform", "gaussian", "reference"] = "uniform",
+        n_seeds_per_class: int | None = None,
+        categorical_features: ArrayLike | None = None,
+        labels: Literal["hard", "soft"] = "hard",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str | torch.device | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.preset = preset
         self.g = g

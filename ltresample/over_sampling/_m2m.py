@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
 from ltresample.over_sampling._base import Guides
@@ -207,35 +211,35 @@ class M2mSampler(TranslationSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        preset="auto",
-        g=None,
-        f=None,
-        step_size="auto",
-        n_steps="auto",
-        min_confidence="auto",
-        source_penalty="auto",
-        count_decay="auto",
-        seeds="auto",
-        noise_radius="auto",
-        synthetic_share="auto",
-        rest="auto",
-        max_rounds=1,
-        g_recipe="auto",
-        count_test=True,
-        confidence_test="probability",
-        scaled_penalty=False,
-        insert="synthetic",
-        noise="uniform",
-        n_seeds_per_class=None,
-        categorical_features=None,
-        labels="hard",
-        batch_size="auto",
-        device=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        sampling_strategy: float | str | dict[Any, int] | Callable[..., Any] = "auto",
+        preset: str = "auto",
+        g: Any = None,
+        f: Any = None,
+        step_size: float | Literal["auto", "reach"] = "auto",
+        n_steps: int | Literal["auto"] = "auto",
+        min_confidence: float | Literal["auto"] = "auto",
+        source_penalty: float | Literal["auto"] = "auto",
+        count_decay: float | Literal["auto"] = "auto",
+        seeds: Literal["near", "distribution", "random", "auto"] = "auto",
+        noise_radius: float | Literal["auto", "reach"] = "auto",
+        synthetic_share: float | Literal["auto"] = "auto",
+        rest: bool | Literal["auto"] = "auto",
+        max_rounds: int = 1,
+        g_recipe: Literal["random_units", "bagged", "erm", "drs", "auto"] = "auto",
+        count_test: bool = True,
+        confidence_test: Literal["probability", "loss"] = "probability",
+        scaled_penalty: bool = False,
+        insert: Literal["synthetic", "seed", "random_label"] = "synthetic",
+        noise: Literal["uniform", "gaussian", "reference"] = "uniform",
+        n_seeds_per_class: int | None = None,
+        categorical_features: ArrayLike | None = None,
+        labels: Literal["hard", "soft"] = "hard",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str | torch.device | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.preset = preset
         self.g = g

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from imblearn.over_sampling.base import BaseOverSampler
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
@@ -204,23 +206,23 @@ class OpenSampler(BaseSynthesisSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        X_aux=None,
-        labels="complementary",
-        alpha=None,
-        beta=0.9999,
-        n_aux=None,
-        eta=1.0,
-        soft=False,
-        normalize="rows",
-        relabel=True,
-        aux_batch_size=None,
-        logit_scale="auto",
-        categorical_features=None,
-        weights_used=False,
-        batch_size="auto",
-        random_state=None,
-    ):
+        sampling_strategy: float | str | dict[Any, int] | Callable[..., Any] = "auto",
+        X_aux: Any = None,
+        labels: str = "complementary",
+        alpha: float | None = None,
+        beta: float = 0.9999,
+        n_aux: int | None = None,
+        eta: float = 1.0,
+        soft: bool = False,
+        normalize: str = "rows",
+        relabel: bool = True,
+        aux_batch_size: int | None = None,
+        logit_scale: float | Literal["auto"] = "auto",
+        categorical_features: ArrayLike | None = None,
+        weights_used: bool = False,
+        batch_size: int | Literal["auto"] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.X_aux = X_aux
         self.labels = labels

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
@@ -305,34 +307,34 @@ class OTMixSampler(BaseSynthesisSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        preset="otmix",
-        g=None,
-        pairing="auto",
-        mix="auto",
-        label_rule="auto",
-        class_affinity="auto",
-        label="foreground",
-        min_foreground="auto",
-        image_shape=None,
-        categorical_features=None,
-        foreground="auto",
-        foreground_power="auto",
-        mix_prob="auto",
-        schedule_power="auto",
-        start="auto",
-        stop="auto",
-        refresh_affinity=True,
-        feature_bank=False,
-        block_size=128,
-        synthetic_share="auto",
-        g_recipe="auto",
-        batch_size="auto",
-        device=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        sampling_strategy: float | str | dict[Any, int] | Callable[..., Any] = "auto",
+        preset: str = "otmix",
+        g: Any = None,
+        pairing: Any = "auto",
+        mix: Any = "auto",
+        label_rule: Any = "auto",
+        class_affinity: Any = "auto",
+        label: Literal["foreground", "pair"] = "foreground",
+        min_foreground: float | Literal["auto"] = "auto",
+        image_shape: tuple[int, ...] | None = None,
+        categorical_features: ArrayLike | None = None,
+        foreground: Literal["data", "batch", "auto"] = "auto",
+        foreground_power: float | Literal["auto"] = "auto",
+        mix_prob: float | Literal["auto"] = "auto",
+        schedule_power: float | Literal["auto"] = "auto",
+        start: int | Literal["auto"] = "auto",
+        stop: int | None | Literal["auto"] = "auto",
+        refresh_affinity: bool = True,
+        feature_bank: bool = False,
+        block_size: int = 128,
+        synthetic_share: float | Literal["auto"] = "auto",
+        g_recipe: Literal["random_units", "bagged", "erm", "drs", "auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str | torch.device | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.preset = preset
         self.g = g

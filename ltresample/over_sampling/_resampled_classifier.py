@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
@@ -171,14 +171,14 @@ default="balanced"
 
     def __init__(
         self,
-        classifier=None,
-        sampler=None,
+        classifier: Any = None,
+        sampler: Any = None,
         *,
-        prior_correction="auto",
-        target_prior="balanced",
-        guide_weight=0.0,
-        random_state=None,
-    ):
+        prior_correction: bool | Literal["auto"] = "auto",
+        target_prior: Any = "balanced",
+        guide_weight: float = 0.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.classifier = classifier
         self.sampler = sampler
         self.prior_correction = prior_correction

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ltresample._torch import pick_device
@@ -211,28 +214,28 @@ class SAFASampler(BaseSynthesisSampler):
     def __init__(
         self,
         *,
-        sampling_strategy="auto",
-        preset="scaled",
-        head_ratio=0.2,
-        reconstruction_weight="auto",
-        tail_spread_weight="auto",
-        head_spread_weight="auto",
-        contrast_weight="auto",
-        head_spread="deltas",
-        reconstruction="mean_square",
-        delta_sign="auto",
-        generator="auto",
-        width=None,
-        n_steps=None,
-        learning_rate=0.01,
-        categorical_features=None,
-        synthetic_share="auto",
-        batch_size="auto",
-        device=None,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        sampling_strategy: float | str | dict[Any, int] | Callable[..., Any] = "auto",
+        preset: str = "scaled",
+        head_ratio: float = 0.2,
+        reconstruction_weight: float | Literal["auto"] = "auto",
+        tail_spread_weight: float | Literal["auto"] = "auto",
+        head_spread_weight: float | Literal["auto"] = "auto",
+        contrast_weight: float | Literal["auto"] = "auto",
+        head_spread: str = "deltas",
+        reconstruction: str = "mean_square",
+        delta_sign: str = "auto",
+        generator: str = "auto",
+        width: int | None = None,
+        n_steps: int | None = None,
+        learning_rate: float = 0.01,
+        categorical_features: ArrayLike | None = None,
+        synthetic_share: float | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        device: str | torch.device | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.preset = preset
         self.head_ratio = head_ratio

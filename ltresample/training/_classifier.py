@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from os import PathLike
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -254,44 +256,44 @@ class DeferredRebalancingClassifier(TrainingNet):
 
     def __init__(
         self,
-        module=None,
-        criterion=CrossEntropy,
+        module: Any = None,
+        criterion: Any = CrossEntropy,
         *,
-        resampler=None,
-        start=0.8,
-        rebalance=None,
-        rebalance_start=0,
-        weighting="balanced",
-        beta=0.9999,
-        class_weight=None,
-        optimizer=torch.optim.SGD,
-        lr=0.05,
-        max_epochs=40,
-        warmup=0,
-        lr_decay=None,
-        batch_size=128,
-        batch_size_after_start=None,
-        train_split=None,
-        augment=None,
-        precision="float32",
-        synthesis_precision="float32",
-        checkpoint_dir=None,
-        callbacks=None,
-        classes=None,
-        predict_nonlinearity="auto",
-        iterator_train=DataLoader,
-        iterator_valid=DataLoader,
-        use_caching="auto",
-        torch_load_kwargs=None,
-        warm_start=False,
-        dtype=None,
-        device="cpu",
-        rows_on_device="auto",
-        compile=False,
-        random_state=None,
-        verbose=0,
+        resampler: Any = None,
+        start: float = 0.8,
+        rebalance: Literal["resample", "reweight"] | None = None,
+        rebalance_start: float = 0,
+        weighting: Literal["balanced", "effective"] = "balanced",
+        beta: float = 0.9999,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        optimizer: Any = torch.optim.SGD,
+        lr: float = 0.05,
+        max_epochs: int = 40,
+        warmup: int = 0,
+        lr_decay: dict[Any, float] | None = None,
+        batch_size: int = 128,
+        batch_size_after_start: int | None = None,
+        train_split: Any = None,
+        augment: Callable[..., Any] | None = None,
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        synthesis_precision: str = "float32",
+        checkpoint_dir: str | PathLike[str] | None = None,
+        callbacks: Any = None,
+        classes: Any = None,
+        predict_nonlinearity: Any = "auto",
+        iterator_train: Any = DataLoader,
+        iterator_valid: Any = DataLoader,
+        use_caching: Any = "auto",
+        torch_load_kwargs: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        dtype: Any = None,
+        device: str | torch.device | None = "cpu",
+        rows_on_device: bool | Literal["auto"] = "auto",
+        compile: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
         **kwargs,
-    ):
+    ) -> None:
         self.module = module
         self.criterion = criterion
         self.resampler = resampler
