@@ -78,7 +78,9 @@ def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
     if not cells:
         return ""
     variants = [v for v in suite.variants if any(v in own for own in cells.values())]
-    body = [[row, *(own.get(v, "\\-") for v in variants)] for row, own in cells.items()]
+    body = [
+        [_with_zeros(row), *(own.get(v, "\\-") for v in variants)] for row, own in cells.items()
+    ]
     counts = sorted({len(own) for own in results.of.values()})
     n = " to ".join(map(str, {counts[0]: 0, counts[-1]: 0}))
     header = ["method", *(["bACC"] if len(suite.variants) == 1 else variants)]
@@ -155,6 +157,11 @@ def suite_of_tables(records: Path) -> str:
 "ResampledClassifier" is its recipe, which is corrected too.
 Means over {min(repeats)} to {max(repeats)} repeats of a row; ``python -m benchmarks.tabular FOLDER``:"""
     return f"{note}\n\n{rst_table(rows)}"
+
+
+def _with_zeros(name: str) -> str:
+    """Return a row's name with 0.3 for .3."""
+    return re.sub(r"(?<![\w.])\.(?=\d)", "0.", name)
 
 
 def _with_shares(name: str) -> str:

@@ -18,11 +18,11 @@ from urllib.parse import unquote, urlsplit
 
 # abbreviations that readers of this site know; all others stand in the glossary
 KNOWN = """
-    ADASYN AI AMP API ASCII AUC BN BSD CD CI CIFAR CLI CNN CPU CSV CUDA CVPR DDP DOI DRAM ECCV
-    ELU EM FAQ GB GLOVE GPU HF HGB HTML ICLR ICML ID IDE IDF IF IO IQR JSON KL KNN LBFGS LR LT
-    MB MIT ML MLP MNIST MPS NAN NCCL NFS NIPS NLL NN NPZ NVIDIA OK OS PCA PDF PNG POS POT PR RAM
-    RBF RGB RNG ROC ReLU SGD SHA SMOTE SMOTE-NC SNN SUN SUN397 SVG SVM TF TF-IDF TF32 TFIDF TPU
-    TV UINT URL US UTF XML YAML ZIP
+    ACL ADASYN AI AMP API ASCII AUC BN BSD CD CI CIFAR CLI CLIP CNN CPU CSR CSV CUDA CVPR DDP
+    DOI DRAM ECCV ELU EM FAQ GB GLOVE GPU HF HGB HTML ICLR ICML ID IDE IDF IF INFO IO IQR JSON
+    KL KNN LBFGS LR LT MB MIT ML MLP MNIST MPS NAN NC NCCL NFS NIPS NLL NLTK NN NPZ NVIDIA OK OS
+    PCA PDF PNG POS POT PR RAM RBF README RGB RNG ROC ReLU SGD SHA SMOTE SMOTE-NC SNE SNN SUN
+    SUN397 SVG SVM TF TF-IDF TF32 TFIDF TPU TV UINT URL US UTF XML YAML ZIP
 """
 PHRASES = (
     "classes alike",
@@ -128,7 +128,7 @@ def word_faults(text: str, terms: set[str]) -> Iterator[str]:
     if re.fullmatch(r"\s*As in (…|the [\w ]+|training)\s*\.?\s*", text):
         yield f"documented only by {text.strip()!r}"
     known = terms | set(KNOWN.split())
-    for word in re.findall(r"(?<![\w.\"'])b?[A-Z]{2,}[0-9]*(?![\w(])", text):
+    for word in re.findall(r"(?<![\w.\"'“])b?[A-Z]{2,}[0-9]*(?![\w(])", text):
         if word not in known and word.rstrip("s") not in known:
             yield f"an abbreviation that the glossary lacks: {word!r} in {text.strip()[:60]!r}"
 

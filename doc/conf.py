@@ -43,6 +43,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(accelerate|matplotlib|collections|typing|numbers|pathlib)\..*"),
     # parameters and attributes in single backticks have no page of their own
     (r"py:obj", r"[a-z_0-9][^A-Z]*|[A-Z](_\w+)?"),
+    # the category of the warnings; it has no members to be documented
+    (r"py:obj", r"LongTailWarning"),
     # what classes of skorch say in docstrings that ours inherit
     (r"py:(class|mod)", r"Checkpoint|pickle"),
 ]

@@ -33,7 +33,7 @@ def make_long_tailed(
 ) -> tuple:
     """Keep some samples of each class so that the class counts form a long tail.
 
-    Give either `imbalance_factor`, for one of the usual profiles, or `counts`. The samples that
+    Pass either `imbalance_factor`, for one of the usual profiles, or `counts`. The samples that
     stay keep their order, and `X` and `y` their containers.
 
     With an integer `random_state` the subsets are nested: a class's samples at a larger imbalance

@@ -121,7 +121,7 @@ class LongTailReport:
             Labels and predicted labels of the test data.
         class_counts : array-like of shape (n_classes,), mapping of label to int, or None
             Number of training samples per class; an array in the sorted order of the classes in
-            `y_true`. Give either this or `y_train`.
+            `y_true`. Pass either this or `y_train`.
         y_train : array-like of shape (n_train,) or None
             Labels of the training data, to be counted.
         many, few : float, default=100, 20

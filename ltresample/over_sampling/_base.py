@@ -245,7 +245,8 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         seed : Seed
             Root of what is random in the preparation; `random_state` has no meaning here.
         raw : callable or None, default=None
-            Gives the training rows as they came in, for a guide that is to be fitted.
+            A function that returns the training rows as they came in, for a guide that is to be
+            fitted.
 
         Returns
         -------

@@ -39,7 +39,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
     device : None
         The accelerator places the network.
     unwrap_after_train : bool, default=True
-        Give the network without wrappers after training, for pickling.
+        Return the network without wrappers after training, for pickling.
     callbacks__print_log__sink : "auto" or callable, default="auto"
         Prints the table of epochs; "auto": in the first process only.
 

@@ -149,7 +149,7 @@ class DeferredReweighting(Callback):
         self.weights_.set(plan.loss_weight)
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
-        """Give the criterion back with its own weights."""
+        """Restore the weights that the criterion had."""
         self.weights_.set(None)
         self.weights_ = None
 

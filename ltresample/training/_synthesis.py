@@ -54,7 +54,8 @@ class Resampler(Protocol):
         seed : Seed
             Root of what is random in the preparation, such as fitting g.
         raw : callable or None
-            Gives the training rows as the user passed them, for estimators that are to be fitted.
+            A function that returns the training rows as the user passed them, for estimators that
+            are to be fitted.
         """
 
 
@@ -80,7 +81,7 @@ class StepSynthesis(Step):
     precision : {"float32", "bfloat16"}, default="float32"
         Of synthesis: "bfloat16" runs matrix products and convolutions in that type.
     raw : callable or None
-        Gives the training rows as they came in.
+        A function that returns the training rows as they came in.
     """
 
     def __init__(
