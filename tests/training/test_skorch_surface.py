@@ -181,7 +181,7 @@ def test_parameter_works(name, fitted):
             "The callback 'WarmupStepDecay'",
         ),
     ],
-    ids=lambda value: str(value)[:60],
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value))[:60],
 )
 def test_what_cannot_be_kept_is_refused_before_any_work(params, message):
     net = net_of(**params)
