@@ -119,7 +119,7 @@ def test_unknown_methods_and_data_sets_are_named_before_anything_runs(capsys, su
     assert main([str(suite_file), *places(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert "There is no data set 'blobs'. There are: " in told
-    assert "cifar10_lt, digits, imagenet_lt, " in told
+    assert "cifar10_lt, digits, fashion_mnist_lt, " in told
     suite_file.write_text(text.replace("standin_method:NoisyMeans", "NoisyMeans"))
     assert main([str(suite_file), *places(tmp_path)]) == 2
     assert "There is no component 'NoisyMeans'. " in capsys.readouterr().err
