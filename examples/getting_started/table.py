@@ -7,8 +7,9 @@ from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 
 from ltresample import M2mSampler, PriorCorrectedClassifier, ResampledClassifier, make_long_tailed
 
-# A data frame with 30 columns. Only every 15th sample is left malignant.
-X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+# A table with 30 columns, cut so that benign samples are 15 times as many as malignant ones. A
+# pandas or polars frame works the same way, and comes back as a frame.
+X, y = load_breast_cancer(return_X_y=True)
 y = np.array(["malignant", "benign"])[y]
 X, y = make_long_tailed(X, y, imbalance_factor=15, random_state=0)
 print({str(label): int(n) for label, n in zip(*np.unique(y, return_counts=True), strict=True)})
@@ -25,8 +26,8 @@ for name, model in models.items():
     scores = cross_val_score(model, X, y, cv=folds, scoring="balanced_accuracy")
     print(f"{name:33}{scores.mean():.2f}")
 
-# The samplers alone: a frame goes in, a longer frame comes out.
+# The samplers alone: a table goes in, a longer table comes out.
 sampler = M2mSampler(random_state=0)
 X_new, y_new = sampler.fit_resample(X, y)
-print(type(X_new).__name__, X.shape, "->", X_new.shape)
+print(X.shape, "->", X_new.shape)
 print("synthetic rows:", int(sampler.is_synthetic_.sum()))
