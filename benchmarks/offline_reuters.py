@@ -72,7 +72,7 @@ def rows(options: argparse.Namespace, seed: int) -> dict[str, Any]:
         recipe = M2mSampler(
             sampling_strategy=PartialFill(0.05),
             synthetic_share=1.0,
-            labels="soft",
+            soft_labels=True,
             random_state=seed,
             **own,
         )

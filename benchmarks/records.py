@@ -15,7 +15,7 @@ try:
 except ImportError:  # not on Windows, where two runners on one file go unnoticed
     fcntl = None
 
-__all__ = ["RecordFile", "read_records", "run_key"]
+__all__ = ["RecordFile", "read_records", "run_key", "with_names_of_now"]
 
 
 def run_key(spec: dict[str, Any], seed: int, data_hash: str) -> str:
@@ -44,6 +44,37 @@ def run_key(spec: dict[str, Any], seed: int, data_hash: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+RENAMED = {  # parameters that records of earlier commits know by another name
+    "OpenSampler": {"labels": "label_distribution", "soft": "expected_labels"},
+}
+
+
+def with_names_of_now(spec: Any) -> Any:
+    """Return a spec as a suite file of this commit has it.
+
+    Parameters
+    ----------
+    spec : object
+        A table, a list or a plain value.
+
+    Returns
+    -------
+    object
+        The same with the names that parameters have now.
+
+    Examples
+    --------
+    >>> with_names_of_now({"make": "OpenSampler", "soft": True, "eta": 2})
+    {'make': 'OpenSampler', 'expected_labels': True, 'eta': 2}
+    """
+    if isinstance(spec, list):
+        return [with_names_of_now(part) for part in spec]
+    if not isinstance(spec, dict):
+        return spec
+    names = RENAMED.get(str(spec.get("make")), {})
+    return {names.get(name, name): with_names_of_now(part) for name, part in spec.items()}
+
+
 def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Read a file of records.
 
@@ -57,7 +88,8 @@ def read_records(path: Path) -> tuple[list[dict[str, Any]], int]:
     Returns
     -------
     records : list of dict
-        All whole records, in the order of the file.
+        All whole records, in the order of the file; parameters that have another name now have it
+        here, too.
     n_whole : int
         Bytes up to the end of the last whole record.
 
@@ -85,7 +117,15 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
             f"Line {number} of {path} must be a record, a JSON object with a key. Got {shown!r}. "
             "Remove that line: its run will be done again."
         )
-    return record
+    return _renamed(record)
+
+
+def _renamed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of an earlier commit with the spec, and so the key, that it has now."""
+    spec = with_names_of_now(record.get("spec"))
+    if spec == record.get("spec"):
+        return record
+    return {**record, "spec": spec, "key": run_key(spec, record["seed"], record["data_sha256"])}
 
 
 class RecordFile:

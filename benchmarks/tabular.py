@@ -159,7 +159,7 @@ def resampled(row: Row, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray 
         fact["seconds"] = time.perf_counter() - began
         weight = getattr(sampler, "sample_weight_", None)
         weight = None if weight is None or (weight == 1).all() else weight
-        if getattr(sampler, "labels", "hard") == "soft" and hasattr(sampler, "soft_targets_"):
+        if getattr(sampler, "soft_labels", False) and hasattr(sampler, "soft_targets_"):
             X, y, weight = to_weighted_pairs(X, sampler.soft_targets_, np.unique(y))
         rates = getattr(sampler, "acceptance_rate_", {})
         if rates:

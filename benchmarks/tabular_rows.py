@@ -215,11 +215,11 @@ ROWS: dict[str, Row] = {
         DistributionMatchingOversampler,
         sampling_strategy=PartialFill(0.05),
         synthetic_share=1.0,
-        labels="soft",
+        soft_labels=True,
         corrected=True,
     ),
     "M2m .3, soft labels": _ours(
-        M2mSampler, sampling_strategy=PartialFill(0.3), labels="soft", corrected=True
+        M2mSampler, sampling_strategy=PartialFill(0.3), soft_labels=True, corrected=True
     ),
     "offsets for bACC": Row(wrap=_offsets("balanced_accuracy"), needs=2),
     "offsets for F1": Row(wrap=_offsets("f1_macro"), needs=2),

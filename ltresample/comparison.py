@@ -247,7 +247,7 @@ def _trials(classifier: Any, seed: int, others: dict[str, Any]) -> list[tuple[Tr
             g=g,
             sampling_strategy=share,
             synthetic_share=1.0 if proba else 0.5,
-            labels="soft" if proba and weight_keyword(classifier) else "hard",
+            soft_labels=proba and weight_keyword(classifier) is not None,
             random_state=seed,
         ),
     )

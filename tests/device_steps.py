@@ -94,7 +94,7 @@ METHODS: dict[str, Callable[[nn.Module, np.ndarray], Any]] = {
     "Remix": _otmix(preset="remix"),
     "SaliencyMix": _otmix(preset="saliency_mix", mix_prob=1.0),
     "Open-sampling": _open(),
-    "Open-sampling, expected labels": _open(soft=True),
+    "Open-sampling, expected labels": _open(expected_labels=True),
     "Open-sampling, fixed labels": _open(relabel=False),
     "SAFA": lambda g, aux: SAFA(),
 }

@@ -73,7 +73,7 @@ def test_soft_labels_reach_what_takes_weights(classifier):
     X = rng.normal(size=(60, 3)) + 2 * y[:, None]
     model = ResampledClassifier(classifier, random_state=0).fit(X, y)
     if model.prior_correction == "auto" and offers(classifier, "predict_proba"):
-        assert model.sampler_.labels == "soft"
+        assert model.sampler_.soft_labels
         assert isinstance(model.classifier_, PriorCorrectedClassifier)
         assert model.predict_proba(X).shape == (60, 2)
     model.fit(X, y, sample_weight=rng.uniform(0.5, 1.0, 60))

@@ -352,7 +352,6 @@ def _ways(classifier: Any, seed: int) -> tuple[list[Trial], list[Option]]:
 
 def _sampled(seed: int, *, soft: bool, filled: bool) -> list[Trial]:
     """Return trials with a sampler; `filled` adds one that fills the classes up."""
-    labels = "soft" if soft else "hard"
     trials = [
         Trial(
             f"M2m {share:.0%}",
@@ -360,7 +359,7 @@ def _sampled(seed: int, *, soft: bool, filled: bool) -> list[Trial]:
                 g=g,
                 sampling_strategy=PartialFill(share),
                 synthetic_share=1.0,
-                labels=labels,
+                soft_labels=soft,
                 random_state=seed,
             ),
         )

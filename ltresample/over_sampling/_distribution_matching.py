@@ -30,6 +30,7 @@ from ltresample.embeddings import (
 from ltresample.guides import Standardize, balanced_rows, soft_confusion
 from ltresample.models import FoldedModule, has_features
 from ltresample.over_sampling._base import Guides
+from ltresample.over_sampling._renamed import renamed
 from ltresample.over_sampling._translation import PAPER, TranslationSampler
 from ltresample.rows import Pool
 from ltresample.synthesis import (
@@ -115,8 +116,8 @@ class DistributionMatchingOversampler(TranslationSampler):
         are found by type and as groups of one-hot columns; `columns_` says which. An empty list
         switches that off. Columns of text, 'category' or Enum always are categories, and come back
         as they came; inside, each is as many columns of 0 and 1 as it has categories.
-    labels : {"hard", "soft"}, default="hard"
-        "soft": in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
+    soft_labels : bool, default=False
+        True: in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
         of the class that it started from with 1 - p; rows that start from open-set samples have hard
         labels. `ResampledClassifier` uses the soft ones.
     batch_size : int or "auto", default="auto"
@@ -210,7 +211,7 @@ class DistributionMatchingOversampler(TranslationSampler):
         What was wanted, used and made; `M2mSampler` describes each. With `X_aux`, `seed_index` of
         synthetic rows is a row of it.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
-        Shares of the classes in the label of each row.
+        Shares of the classes in the label of each row; with ``soft_labels=True`` only.
     columns_ : dict
         Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
@@ -278,6 +279,7 @@ class DistributionMatchingOversampler(TranslationSampler):
         ),
     }
 
+    @renamed(labels=("soft_labels", {"hard": False, "soft": True}))
     def __init__(
         self,
         *,
@@ -313,7 +315,7 @@ class DistributionMatchingOversampler(TranslationSampler):
         noise: Literal["uniform", "gaussian", "reference"] = "uniform",
         n_seeds_per_class: int | None = None,
         categorical_features: ArrayLike | None = None,
-        labels: Literal["hard", "soft"] = "hard",
+        soft_labels: bool = False,
         batch_size: int | Literal["auto"] = "auto",
         device: str | torch.device | None = None,
         n_jobs: int | None = None,
@@ -352,7 +354,7 @@ class DistributionMatchingOversampler(TranslationSampler):
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
         self.categorical_features = categorical_features
-        self.labels = labels
+        self.soft_labels = soft_labels
         self.batch_size = batch_size
         self.device = device
         self.n_jobs = n_jobs

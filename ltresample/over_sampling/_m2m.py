@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import StrOptions
 
 from ltresample.over_sampling._base import Guides
+from ltresample.over_sampling._renamed import renamed
 from ltresample.over_sampling._translation import PAPER, TranslationSampler, TranslationSettings
 from ltresample.rows import Pool
 from ltresample.synthesis import Method
@@ -67,8 +68,8 @@ class M2mSampler(TranslationSampler):
         are found by type and as groups of one-hot columns; `columns_` says which. An empty list
         switches that off. Columns of text, 'category' or Enum always are categories, and come back
         as they came; inside, each is as many columns of 0 and 1 as it has categories.
-    labels : {"hard", "soft"}, default="hard"
-        "soft": in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
+    soft_labels : bool, default=False
+        True: in `soft_targets_` a synthetic row is of its class with g's probability p of it, and
         of the class that it started from with 1 - p. This hands on what g knows (distillation),
         beside where the rows lie. The labels that `fit_resample` returns stay hard;
         `ResampledClassifier` uses the soft ones. In training labels are hard.
@@ -162,7 +163,7 @@ class M2mSampler(TranslationSampler):
     shortfall_ : dict
         Class label to synthetic rows that duplicates replaced.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
-        Labels as shares of classes; with ``labels="soft"`` only.
+        Labels as shares of classes; with ``soft_labels=True`` only.
     columns_ : dict
         Names, or positions, of the columns that were treated as "numbers", "whole_numbers",
         "categories" and "one_hot" (a list for each group). Empty for images.
@@ -208,6 +209,7 @@ class M2mSampler(TranslationSampler):
     }
     _presets: ClassVar[dict] = {"scaled": TranslationSettings(), "paper": PAPER}
 
+    @renamed(labels=("soft_labels", {"hard": False, "soft": True}))
     def __init__(
         self,
         *,
@@ -233,7 +235,7 @@ class M2mSampler(TranslationSampler):
         noise: Literal["uniform", "gaussian", "reference"] = "uniform",
         n_seeds_per_class: int | None = None,
         categorical_features: ArrayLike | None = None,
-        labels: Literal["hard", "soft"] = "hard",
+        soft_labels: bool = False,
         batch_size: int | Literal["auto"] = "auto",
         device: str | torch.device | None = None,
         n_jobs: int | None = None,
@@ -262,7 +264,7 @@ class M2mSampler(TranslationSampler):
         self.noise = noise
         self.n_seeds_per_class = n_seeds_per_class
         self.categorical_features = categorical_features
-        self.labels = labels
+        self.soft_labels = soft_labels
         self.batch_size = batch_size
         self.device = device
         self.n_jobs = n_jobs

@@ -27,6 +27,7 @@ from ltresample.over_sampling._open_set_rows import (
     exact_rows,
     whole_numbers,
 )
+from ltresample.over_sampling._renamed import renamed
 from ltresample.rows import Pool, in_type
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
@@ -75,15 +76,15 @@ class OpenSampler(BaseSynthesisSampler):
         tensor, torch Dataset, or a loader that can be started again. For images in [0, 1] unsigned
         bytes are divided by 255. None takes real rows apart and puts them together at random
         (columns of tables, patches of images, words of sparse rows), which is cheap, and warns.
-    labels : {"complementary", "minimum", "uniform", "original", "class_balanced"}, \
+    label_distribution : {"complementary", "minimum", "uniform", "original", "class_balanced"}, \
             default="complementary"
         Gamma: as above; with the smallest alpha, so that the largest class gets none; all classes
         alike; the class prior; in proportion to the inverse effective number of samples.
     n_aux : int or None, default=None
         M, how many open-set rows to add. None: ``N (K alpha - 1)``, with which all classes end at
-        ``N alpha`` samples to within one; for other kinds of `labels` and for infinite alpha, the
-        number that the default alpha asks for.
-    soft : bool, default=False
+        ``N alpha`` samples to within one; for other kinds of `label_distribution` and for infinite
+        alpha, the number that the default alpha asks for.
+    expected_labels : bool, default=False
         In training: use the expected label ``q_k = Gamma_k^2 / sum Gamma^2`` in place of drawn
         ones, which takes the noise of the draw out of the loss. Offline: offer it as
         `soft_targets_`, for the consumers that can use it; labels are drawn as before.
@@ -106,10 +107,10 @@ class OpenSampler(BaseSynthesisSampler):
     Other Parameters
     ----------------
     alpha : float or None, default=None
-        For ``labels="complementary"``, from the largest class prior to infinity (uniform). None:
-        largest plus smallest prior, as in [1]_.
+        For ``label_distribution="complementary"``, from the largest class prior to infinity (uniform).
+        None: largest plus smallest prior, as in [1]_.
     beta : float, default=0.9999
-        For ``labels="class_balanced"``, in [0, 1].
+        For ``label_distribution="class_balanced"``, in [0, 1].
     eta : float, default=1.0
         Weight of all open-set rows together, relative to the real ones; at least 0.
     normalize : {"rows", "weights"}, default="rows"
@@ -136,9 +137,9 @@ class OpenSampler(BaseSynthesisSampler):
         1 for real rows; ``eta * omega_y * N / M`` for open-set rows, so that the weighted sum of
         losses is N times the loss of [1]_.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes) or None
-        With `soft`: one-hot for real rows; for open-set rows q times the weight that goes with it,
-        ``eta * K sum Gamma^2 * N / M``. To be used in place of labels and `sample_weight_`, never
-        with them.
+        With `expected_labels`: one-hot for real rows; for open-set rows q times the weight that goes
+        with it, ``eta * K sum Gamma^2 * N / M``. To be used in place of labels and
+        `sample_weight_`, never with them.
     is_synthetic_ : ndarray of bool, shape (n_samples_new,)
         True for open-set rows.
     provenance_ : structured ndarray, shape (n_samples_new,)
@@ -162,7 +163,7 @@ class OpenSampler(BaseSynthesisSampler):
     -----
     *Fidelity.* Paper: labels are drawn anew; the open-set loss is a mean over rows. Published code:
     divided by the sum of the weights, ``normalize="weights"``. The offline form is the paper's
-    ablation with fixed labels, which nears the method as M grows; ``soft=True`` is its exact
+    ablation with fixed labels, which nears the method as M grows; ``expected_labels=True`` is its exact
     expectation for losses that are linear in the target.
 
     References
@@ -188,12 +189,12 @@ class OpenSampler(BaseSynthesisSampler):
     _parameter_constraints: ClassVar[dict] = {
         **BaseOverSampler._parameter_constraints,
         "X_aux": "no_validation",
-        "labels": [StrOptions(set(LABEL_DISTRIBUTIONS))],
+        "label_distribution": [StrOptions(set(LABEL_DISTRIBUTIONS))],
         "alpha": [None, Interval(Real, 0, None, closed="right")],
         "beta": [Interval(Real, 0, 1, closed="both")],
         "n_aux": [None, Interval(Integral, 1, None, closed="left")],
         "eta": [Interval(Real, 0, None, closed="left")],
-        "soft": ["boolean"],
+        "expected_labels": ["boolean"],
         "normalize": [StrOptions({"rows", "weights"})],
         "relabel": ["boolean"],
         "aux_batch_size": [None, Interval(Integral, 1, None, closed="left")],
@@ -203,17 +204,18 @@ class OpenSampler(BaseSynthesisSampler):
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
+    @renamed(labels="label_distribution", soft="expected_labels")
     def __init__(
         self,
         *,
         sampling_strategy: float | str | dict[Any, int] | Callable[..., Any] = "auto",
         X_aux: Any = None,
-        labels: str = "complementary",
+        label_distribution: str = "complementary",
         alpha: float | None = None,
         beta: float = 0.9999,
         n_aux: int | None = None,
         eta: float = 1.0,
-        soft: bool = False,
+        expected_labels: bool = False,
         normalize: str = "rows",
         relabel: bool = True,
         aux_batch_size: int | None = None,
@@ -225,12 +227,12 @@ class OpenSampler(BaseSynthesisSampler):
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.X_aux = X_aux
-        self.labels = labels
+        self.label_distribution = label_distribution
         self.alpha = alpha
         self.beta = beta
         self.n_aux = n_aux
         self.eta = eta
-        self.soft = soft
+        self.expected_labels = expected_labels
         self.normalize = normalize
         self.relabel = relabel
         self.aux_batch_size = aux_batch_size
@@ -272,7 +274,7 @@ class OpenSampler(BaseSynthesisSampler):
             distribution,
             eta=float(self.eta),
             n_aux=self.aux_batch_size,
-            soft=self.soft,
+            soft=self.expected_labels,
             normalize=self.normalize,
             fixed=None if self.relabel else guides.seed.child("fixed labels"),
             logit_scale=float(scale),
@@ -295,25 +297,26 @@ class OpenSampler(BaseSynthesisSampler):
         return {k: int(n) for k, n in zip(labels, counts, strict=True) if n}
 
     def _distribution(self, class_counts: np.ndarray) -> np.ndarray:
-        return label_distribution(class_counts, self.labels, alpha=self.alpha, beta=self.beta)
+        kind = self.label_distribution
+        return label_distribution(class_counts, kind, alpha=self.alpha, beta=self.beta)
 
     def _size(self, class_counts: np.ndarray) -> int:
         if self.n_aux is not None:
             return self.n_aux
         finite = self.alpha is not None and np.isfinite(self.alpha)
-        if self.labels == "minimum":
+        if self.label_distribution == "minimum":
             return balancing_size(class_counts, class_counts.max() / class_counts.sum())
         return balancing_size(class_counts, self.alpha if finite else None)
 
     def _explicit_counts(self, data: Data) -> np.ndarray:
         """Count what `sampling_strategy` asks for, in the order of the classes."""
-        given = {"labels": "complementary", "alpha": None, "n_aux": None}
+        given = {"label_distribution": "complementary", "alpha": None, "n_aux": None}
         clash = [f"{k}={getattr(self, k)!r}" for k, v in given.items() if getattr(self, k) != v]
         if clash:
             raise ValueError(
-                "The number of open-set rows per class follows either from sampling_strategy or "
-                f"from labels, alpha and n_aux. Got sampling_strategy={self.sampling_strategy!r} "
-                f"and {', '.join(clash)}. Leave one side at its default."
+                "The number of open-set rows per class follows either from sampling_strategy or from "
+                "label_distribution, alpha and n_aux. Got sampling_strategy="
+                f"{self.sampling_strategy!r} and {', '.join(clash)}. Leave one side at its default."
             )
         wanted = check_sampling_strategy(self.sampling_strategy, data.labels, self._sampling_type)
         plain = {getattr(k, "item", lambda k=k: k)(): int(n) for k, n in wanted.items()}
@@ -330,7 +333,7 @@ class OpenSampler(BaseSynthesisSampler):
         named = isinstance(self.sampling_strategy, str) and self.sampling_strategy == "auto"
         if about.in_training and not named:
             raise ValueError(
-                "In training the labels follow from labels and alpha. Got OpenSampler("
+                "In training the labels follow from label_distribution and alpha. Got OpenSampler("
                 f"sampling_strategy={self.sampling_strategy!r}). Leave it at 'auto'."
             )
         if about.in_training and not about.from_aux:
@@ -391,7 +394,7 @@ class OpenSampler(BaseSynthesisSampler):
         extra = share * method.coefficient(y_new) * method.class_weight[y_new]
         self.sample_weight_ = np.concatenate([np.ones(n), extra])
         self.soft_targets_ = None
-        if self.soft:
+        if self.expected_labels:
             expected, none = replace(method, soft=True), np.zeros(len(self.label_distribution_))
             row = share * expected.coefficient(y_new) * expected.soft_target if m else none
             self.soft_targets_ = np.concatenate([np.eye(len(row))[data.y], np.tile(row, (m, 1))])

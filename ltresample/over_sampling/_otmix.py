@@ -31,6 +31,7 @@ from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._guiding import RECIPES
 from ltresample.over_sampling._mixed_labels import first_rows, paired, soft_targets, twins
 from ltresample.over_sampling._mixed_rows import flat_image_shape
+from ltresample.over_sampling._renamed import renamed
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
 from ltresample.rows import Pool
 from ltresample.synthesis import Filled, Method, MixSchedule, PairMixing
@@ -100,7 +101,7 @@ class OTMixSampler(BaseSynthesisSampler):
     that `fit_resample` returns are that wrong.** Use them together with one of
 
     * `soft_targets_`, for classifiers that take them;
-    * ``label="pair"``, which gives each mixed sample twice, with the weights lam and 1 - lam in
+    * ``mixed_labels="pair"``, which gives each mixed sample twice, with the weights lam and 1 - lam in
       `sample_weight_`: exact for all losses that are linear in the target;
     * `ResampledClassifier`, which does this by itself.
 
@@ -129,16 +130,16 @@ class OTMixSampler(BaseSynthesisSampler):
         `CutMix`, `SaliencyMix`, `Mixup`, `ColumnSwap`, `UniMix` of `ltresample.mixing`, or another
         object with their methods ``draw`` and ``mix``. By itself each pair has a ratio of its own
         in `fit_resample`, and all pairs of a batch the same in training.
-    label : {"foreground", "pair"}, default="foreground"
+    mixed_labels : {"foreground", "pair"}, default="foreground"
         "foreground": one row for each mixed sample, of the foreground's class, so that counts are
         exact. "pair": two rows, of either class, with weights in `sample_weight_`; counts are those
         of "foreground" plus the backgrounds.
     min_foreground : float or "auto", default="auto"
         Least share of the foreground in a mixed sample, in [0, 1). Raised, labels are less wrong and
         mixed samples more like their foreground. The papers have none. "auto": 0 where labels or
-        weights of both parts are used (``label="pair"``, `ResampledClassifier`, training), else 0.5,
-        so that no hard label is that of the smaller part; 0 with `UniMix`, whose ratio follows from
-        the counts.
+        weights of both parts are used (``mixed_labels="pair"``, `ResampledClassifier`, training), else
+        0.5, so that no hard label is that of the smaller part; 0 with `UniMix`, whose ratio follows
+        from the counts.
     image_shape : tuple of int or None, default=None
         (C, H, W) or (H, W) of rows of X that are flat images.
     categorical_features : array-like of int, bool or str, or None, default=None
@@ -216,7 +217,7 @@ class OTMixSampler(BaseSynthesisSampler):
     class_affinity_ : ndarray of shape (n_classes, n_classes) or None
         The confusion matrix that the pairing used, with its diagonal.
     soft_targets_ : ndarray of shape (n_samples_new, n_classes)
-        With ``label="foreground"``: the label of each row as shares of the sorted classes. Not to
+        With ``mixed_labels="foreground"``: the label of each row as shares of the sorted classes. Not to
         be combined with `sample_weight_`.
     sample_weight_ : ndarray of shape (n_samples_new,)
         1 for real rows and duplicates. For mixed rows the share of the label that the row stands
@@ -276,7 +277,7 @@ class OTMixSampler(BaseSynthesisSampler):
     >>> from sklearn.linear_model import LogisticRegression
     >>> from ltresample.over_sampling import OTMixSampler
     >>> X, y = make_classification(n_samples=200, weights=[0.9], random_state=0)
-    >>> sampler = OTMixSampler(label="pair", random_state=0)
+    >>> sampler = OTMixSampler(mixed_labels="pair", random_state=0)
     >>> X_res, y_res = sampler.fit_resample(X, y)
     >>> clf = LogisticRegression().fit(X_res, y_res, sample_weight=sampler.sample_weight_)
     """
@@ -288,7 +289,7 @@ class OTMixSampler(BaseSynthesisSampler):
         "mix": [StrOptions({"auto"}), HasMethods(["draw", "mix"])],
         "label_rule": [StrOptions({"auto"}), None, HasMethods("share")],
         "class_affinity": [StrOptions({"auto", "soft", "hard"}), "array-like", Tensor],
-        "label": [StrOptions({"foreground", "pair"})],
+        "mixed_labels": [StrOptions({"foreground", "pair"})],
         "min_foreground": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "image_shape": [None, tuple, list],
         "categorical_features": [None, "array-like"],
@@ -304,6 +305,7 @@ class OTMixSampler(BaseSynthesisSampler):
     }
     _presets: ClassVar[dict] = PRESETS
 
+    @renamed(label="mixed_labels")
     def __init__(
         self,
         *,
@@ -314,7 +316,7 @@ class OTMixSampler(BaseSynthesisSampler):
         mix: Any = "auto",
         label_rule: Any = "auto",
         class_affinity: Any = "auto",
-        label: Literal["foreground", "pair"] = "foreground",
+        mixed_labels: Literal["foreground", "pair"] = "foreground",
         min_foreground: float | Literal["auto"] = "auto",
         image_shape: tuple[int, ...] | None = None,
         categorical_features: ArrayLike | None = None,
@@ -342,7 +344,7 @@ class OTMixSampler(BaseSynthesisSampler):
         self.mix = mix
         self.label_rule = label_rule
         self.class_affinity = class_affinity
-        self.label = label
+        self.mixed_labels = mixed_labels
         self.min_foreground = min_foreground
         self.image_shape = image_shape
         self.categorical_features = categorical_features
@@ -382,7 +384,7 @@ class OTMixSampler(BaseSynthesisSampler):
                 mix = dataclasses.replace(mix, shared=about.in_training)
             settings = settings._replace(mix=mix)
         if self.min_foreground == "auto":
-            hard = not about.in_training and self.label == "foreground"
+            hard = not about.in_training and self.mixed_labels == "foreground"
             least = 0.5 if hard and not isinstance(settings.mix, UniMix) else 0.0
             settings = settings._replace(min_foreground=least)
         if settings.mix.needs_images and not images:
@@ -398,7 +400,7 @@ class OTMixSampler(BaseSynthesisSampler):
 
     def _n_new(self, wanted: dict[int, int], settings: MixSettings) -> int:
         n_mixed = sum(round(settings.synthetic_share * n) for n in wanted.values())
-        return sum(wanted.values()) + (n_mixed if self.label == "pair" else 0)
+        return sum(wanted.values()) + (n_mixed if self.mixed_labels == "pair" else 0)
 
     def _check_targets(self, data: Data, wanted: dict[int, int], *, from_aux: bool) -> None:
         """Name classes with a single sample; any class may have more foregrounds."""
@@ -472,7 +474,7 @@ class OTMixSampler(BaseSynthesisSampler):
 
     def _writer(self, write: Any, data: Data, wanted: dict[int, int], settings: Any) -> Any:
         """Return the function that takes rows; with pairs, in two places."""
-        if self.label != "pair":
+        if self.mixed_labels != "pair":
             return write
         twin = twins(wanted, settings.synthetic_share)
 
@@ -488,7 +490,7 @@ class OTMixSampler(BaseSynthesisSampler):
         """Write weights, and soft labels or twins."""
         y = torch.as_tensor(data.y)
         vars(self).pop("soft_targets_", None)
-        if self.label == "pair":
+        if self.mixed_labels == "pair":
             filled, weight = paired(filled, twins(wanted, settings.synthetic_share), y)
         else:
             weight = 1 - filled.lam

@@ -58,7 +58,7 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Given a classifier only, it is the recipe for tables that has the best figures in the user
     guide: `M2mSampler` adds 5 % of what the classes lack (`PartialFill`), all of it synthetic, new
-    rows have soft labels by g's probability (``labels="soft"``), and the predicted probabilities are
+    rows have soft labels by g's probability (``soft_labels=True``), and the predicted probabilities are
     then corrected for the remaining imbalance.
 
     Resampling happens in `fit` only, on the data that `fit` is given; nothing is split, and in
@@ -152,8 +152,8 @@ default="balanced"
 
     >>> model = ResampledClassifier(LogisticRegression(), random_state=0).fit(X, y)
     >>> model.sampler_
-    M2mSampler(labels='soft', random_state=0,
-               sampling_strategy=PartialFill(share=0.05), synthetic_share=1.0)
+    M2mSampler(random_state=0, sampling_strategy=PartialFill(share=0.05),
+               soft_labels=True, synthetic_share=1.0)
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -317,7 +317,7 @@ default="balanced"
         return M2mSampler(
             sampling_strategy=PartialFill(0.05),
             synthetic_share=1.0,
-            labels="soft" if weighted else "hard",
+            soft_labels=weighted,
             random_state=self.random_state,
         )
 

@@ -77,7 +77,7 @@ class TranslationSampler(BaseSynthesisSampler):
         "scaled_penalty": ["boolean"],
         "n_seeds_per_class": [None, Interval(Integral, 1, None, closed="left")],
         "categorical_features": [None, "array-like"],
-        "labels": [StrOptions({"hard", "soft"})],
+        "soft_labels": ["boolean"],
     }
 
     def _preset(self, about: About) -> str:
@@ -153,6 +153,6 @@ class TranslationSampler(BaseSynthesisSampler):
     ) -> Filled:
         """Write soft labels, where they are asked for."""
         vars(self).pop("soft_targets_", None)  # of an earlier call, with other labels
-        if self.labels == "soft":
+        if self.soft_labels:
             self.soft_targets_ = translated_targets(filled, data.y, len(data.classes))
         return filled

@@ -197,7 +197,7 @@ def _pairs(sampler: Any, y: np.ndarray, n_classes: int) -> np.ndarray:
     """Count pairs (foreground's class, background's class), each mixed sample once."""
     provenance = provenance_of(sampler, len(getattr(sampler, "provenance_", [])))
     mixed = provenance[provenance["partner_index"] >= 0]
-    if getattr(sampler, "label", None) == "pair":  # the second half are twins
+    if getattr(sampler, "mixed_labels", None) == "pair":  # the second half are twins
         mixed = mixed[: len(mixed) // 2]
     counts = np.zeros((n_classes, n_classes), dtype=int)
     np.add.at(counts, (y[mixed["seed_index"]], y[mixed["partner_index"]]), 1)

@@ -97,13 +97,15 @@ def label_distribution(
     """
     if kind not in _KINDS:
         allowed = ", ".join(repr(word) for word in _KINDS)
-        raise ValueError(f"labels must be one of {allowed}. Got labels={kind!r}.")
+        raise ValueError(
+            f"label_distribution must be one of {allowed}. Got label_distribution={kind!r}."
+        )
     if alpha is None:
         return _KINDS[kind](class_counts, beta)
     if kind != "complementary":
         raise ValueError(
-            f"alpha belongs to labels='complementary'. Got alpha={alpha!r} and labels={kind!r}. "
-            "Leave one of them out."
+            f"alpha belongs to label_distribution='complementary'. Got alpha={alpha!r} and "
+            f"label_distribution={kind!r}. Leave one of them out."
         )
     return complementary_distribution(class_counts, alpha=alpha)
 

@@ -1,13 +1,16 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.records import RecordFile, read_records, run_key
+from benchmarks.suites import load_suite
 
+RECORDED = Path(__file__).parents[2] / "benchmarks" / "records"
 RECORDS = [{"key": f"k{i}", "text": "ä" * i, "value": i / 3} for i in range(3)]
 
 
@@ -105,3 +108,28 @@ def test_a_key_is_the_spec_the_seed_and_the_data(one, other, seed, other_seed):
     assert run_key(one, seed, "data") != run_key(one, seed, "other data")
     backwards = dict(reversed(one.items()))
     assert run_key(backwards, seed, "data") == keys[0]
+
+
+def test_a_record_with_old_names_is_that_of_the_suite_of_now(tmp_path):
+    def spec(**settings):
+        return {"classifier": {"resampler": {"make": "OpenSampler", **settings}}}
+
+    old, new = spec(labels="uniform", soft=True), spec(label_distribution="uniform")
+    new["classifier"]["resampler"]["expected_labels"] = True
+    path = tmp_path / "suite.jsonl"
+    written = {"key": run_key(old, 3, "d"), "seed": 3, "data_sha256": "d", "spec": old}
+    path.write_text(json.dumps(written) + "\n")
+    with RecordFile(path).opened() as file:
+        assert file.keys == {run_key(new, 3, "d")}
+        assert file.records[0]["spec"] == new
+    assert json.loads(path.read_text()) == written
+
+
+def test_the_committed_records_of_the_label_distributions_are_those_of_their_suite():
+    suite = load_suite("digits_label_distribution")
+    path = RECORDED / "digits_label_distribution.jsonl"
+    records, _ = read_records(path)
+    for run in suite.runs:
+        assert {r["seed"] for r in records if r["spec"] == run.spec} >= set(range(suite.n_seeds)), (
+            run.row
+        )

@@ -25,7 +25,7 @@ X, y = make_long_tailed(X, y, imbalance_factor=10, random_state=0)
 sampler = M2mSampler(n_steps=5, min_confidence=0.7, sampling_strategy=PartialFill(0.1))
 X_new, y_new = sampler.fit_resample(X, y)
 M2mSampler(step_size="reach", n_steps="auto", device="cpu", random_state=np.random.RandomState(0))
-OTMixSampler(image_shape=(8, 8), label="pair")
+OTMixSampler(image_shape=(8, 8), mixed_labels="pair")
 ResampledClassifier(RandomForestClassifier(), sampler, random_state=0).fit(X, y)
 DeferredRebalancingClassifier(resampler=sampler, start=0.8, max_epochs=5, lr_decay={0.8: 0.1})
 """

@@ -51,7 +51,7 @@ def test_the_recipe_computes_no_weighted_percentile(table, monkeypatch):
     )
     classifier = HistGradientBoostingClassifier(max_iter=5, random_state=0)
     model = ResampledClassifier(classifier, random_state=0).fit(*table)
-    assert model.sampler_.labels == "soft"
+    assert model.sampler_.soft_labels
     assert not calls
 
 

@@ -65,11 +65,11 @@ def test_defaults_fill_all_classes_to_the_largest_plus_the_smallest(data, aux):
 @pytest.mark.parametrize(
     ("params", "totals"),
     [
-        ({"labels": "minimum"}, [70, 70, 70]),
+        ({"label_distribution": "minimum"}, [70, 70, 70]),
         ({"alpha": 0.9}, [90, 90, 90]),
         ({"alpha": np.inf}, [117, 67, 56]),  # 140 rows, a third each; the first get the odd ones
-        ({"labels": "uniform"}, [117, 67, 56]),
-        ({"labels": "original"}, [168, 48, 24]),
+        ({"label_distribution": "uniform"}, [117, 67, 56]),
+        ({"label_distribution": "original"}, [168, 48, 24]),
         ({"n_aux": 14}, [71, 26, 17]),
         ({"sampling_strategy": {2: 30}}, [70, 20, 30]),
         ({"sampling_strategy": "not majority"}, [70, 70, 70]),
@@ -82,7 +82,7 @@ def test_class_totals(data, aux, params, totals):
 
 
 def test_class_balanced_labels_are_shared_out_by_inverse_effective_number(data, aux):
-    sampler, _, y_res = resampled(data, X_aux=aux, labels="class_balanced", beta=0.9)
+    sampler, _, y_res = resampled(data, X_aux=aux, label_distribution="class_balanced", beta=0.9)
     inverse = (1 - 0.9) / (1 - 0.9**COUNTS)
     np.testing.assert_allclose(sampler.label_distribution_, inverse / inverse.sum())
     assert len(y_res) == 240
@@ -109,7 +109,7 @@ def test_weights_reproduce_the_papers_loss(data, aux, params):
 
 
 def test_soft_labels_are_the_expectation_of_drawn_ones(data, aux):
-    soft, X_res, y_res = resampled(data, X_aux=aux, soft=True, eta=1.5)
+    soft, X_res, y_res = resampled(data, X_aux=aux, expected_labels=True, eta=1.5)
     gamma = soft.label_distribution_
     log_p = -np.logaddexp.reduce(logits := X_res @ np.ones((6, 3)) * [1, 2, 3], 1)[:, None] + logits
     got = -(soft.soft_targets_ * log_p).sum()
@@ -128,11 +128,11 @@ def test_weights_and_soft_targets_reach_a_classifier(data, aux):
     by_hand = LogisticRegression().fit(X_res, y_res, sample_weight=sampler.sample_weight_)
     model = ResampledClassifier(LogisticRegression(), OpenSampler(X_aux=aux, random_state=0))
     np.testing.assert_allclose(model.fit(*data).classifier_.coef_, by_hand.coef_, atol=1e-6)
-    soft, X_res, _ = resampled(data, X_aux=aux, soft=True)
+    soft, X_res, _ = resampled(data, X_aux=aux, expected_labels=True)
     X_pairs, y_pairs, weight = to_weighted_pairs(X_res, soft.soft_targets_, [0, 1, 2])
     by_hand = LogisticRegression().fit(X_pairs, y_pairs, sample_weight=weight)
     model = ResampledClassifier(
-        LogisticRegression(), OpenSampler(X_aux=aux, soft=True, random_state=0)
+        LogisticRegression(), OpenSampler(X_aux=aux, expected_labels=True, random_state=0)
     )
     np.testing.assert_allclose(model.fit(*data).classifier_.coef_, by_hand.coef_, atol=1e-6)
 
@@ -366,8 +366,11 @@ def test_fixed_labels_stay_with_their_sample(data, aux):
             {"eta": -0.1},
             r"'eta' parameter of OpenSampler must be a float in the range \[0.0, inf\)",
         ),
-        ({"labels": "even"}, "'labels' parameter"),
-        ({"labels": "minimum", "alpha": 1.0}, "alpha belongs to labels='complementary'"),
+        ({"label_distribution": "even"}, "'label_distribution' parameter"),
+        (
+            {"label_distribution": "minimum", "alpha": 1.0},
+            "alpha belongs to label_distribution='complementary'",
+        ),
         ({"n_aux": 0}, "'n_aux' parameter"),
         (
             {"sampling_strategy": {2: 30}, "alpha": 1.0},

@@ -112,7 +112,7 @@ def test_labels_say_what_rows_are_made_of(data, params):
 def test_pairs_are_the_same_rows_with_both_labels(data, share):
     X, y = data
     one, X_one, y_one = fitted(X, y, synthetic_share=share, min_foreground=0)
-    two, X_two, y_two = fitted(X, y, synthetic_share=share, label="pair")
+    two, X_two, y_two = fitted(X, y, synthetic_share=share, mixed_labels="pair")
     n = len(X_one)
     np.testing.assert_array_equal(X_two[:n], X_one)
     np.testing.assert_array_equal(y_two[:n], y_one)
@@ -131,7 +131,7 @@ def test_a_weighted_linear_model_on_pairs_equals_training_on_soft_targets(data):
     """Cross-entropy is linear in the target; minima of both losses by Newton's method."""
     X, y = data
     soft, X_soft, _ = fitted(X, y, min_foreground=0)
-    pair, X_pair, y_pair = fitted(X, y, label="pair")
+    pair, X_pair, y_pair = fitted(X, y, mixed_labels="pair")
     C = 0.5
     settings = {"C": C, "solver": "newton-cg", "tol": 1e-12, "max_iter": 1000}
     weighted = LogisticRegression(**settings).fit(X_pair, y_pair, sample_weight=pair.sample_weight_)
@@ -334,7 +334,7 @@ def test_settings_say_what_auto_stood_for(data, digits):
         ({"categorical_features": ["a"]}, "'a'.*6 columns without names"),
         ({"preset": "unimix", "min_foreground": 0.5}, "UniMix's ratio follows from the counts"),
         ({"preset": "best"}, "'preset' parameter"),
-        ({"label": "soft"}, "'label' parameter"),
+        ({"mixed_labels": "soft"}, "'mixed_labels' parameter"),
         ({"min_foreground": 1.0}, "'min_foreground' parameter"),
         ({"block_size": 1}, "'block_size' parameter"),
         ({"mix_prob": 1.5}, "'mix_prob' parameter"),
@@ -378,7 +378,7 @@ def test_hard_labels_are_those_of_the_larger_part(data):
         sampler, *_ = fitted(X, y, preset=preset, pairing=RandomPairing())
         assert sampler.settings_["min_foreground"] == 0.5
         assert (sampler.sample_weight_ >= 0.5 - 1e-9).all()
-    assert fitted(X, y, label="pair", **QUICK)[0].settings_["min_foreground"] == 0
+    assert fitted(X, y, mixed_labels="pair", **QUICK)[0].settings_["min_foreground"] == 0
     assert fitted(X, y, preset="unimix")[0].settings_["min_foreground"] == 0
     given, *_ = fitted(X, y, min_foreground=0.2, **QUICK)
     assert 0.2 <= given.sample_weight_.min() < 0.5

@@ -85,10 +85,10 @@ def test_shares_become_weighted_rows(data):
 
 
 def test_pairs_of_the_sampler_are_the_same_problem(data):
-    """label="pair" and shares give the same rows, weights and labels in another order."""
+    """mixed_labels="pair" and shares give the same rows, weights and labels in another order."""
     X, y = data
     by_share = seen(CMO, X, y).classifier_
-    by_pair = seen(clone(CMO).set_params(label="pair"), X, y).classifier_
+    by_pair = seen(clone(CMO).set_params(mixed_labels="pair"), X, y).classifier_
 
     def table(note):
         used = note.weight_ > 0
@@ -111,7 +111,7 @@ def test_pairs_of_the_sampler_are_the_same_problem(data):
 def test_expected_labels_of_open_set_rows_are_used_too(data):
     X, y = data
     aux = np.random.default_rng(0).normal(size=(60, X.shape[1]))
-    note = seen(OpenSampler(X_aux=aux, soft=True, random_state=0), X, y).classifier_
+    note = seen(OpenSampler(X_aux=aux, expected_labels=True, random_state=0), X, y).classifier_
     assert len(note.y_) > len(X) + 60
     weighted = seen(OpenSampler(X_aux=aux, random_state=0), X, y)
     np.testing.assert_array_equal(weighted.classifier_.weight_, weighted.sampler_.sample_weight_)
@@ -121,7 +121,7 @@ def test_expected_labels_of_open_set_rows_are_used_too(data):
     "sampler",
     [
         CMO,
-        clone(CMO).set_params(label="pair"),
+        clone(CMO).set_params(mixed_labels="pair"),
         M2mSampler(n_steps=2, random_state=0),
         RandomOverSampler(random_state=0),
         SMOTE(random_state=0),
@@ -167,7 +167,7 @@ def test_rows_of_weight_zero_are_left_out(data):
     np.testing.assert_allclose(part.weight_, whole.weight_)
 
 
-@pytest.mark.parametrize("sampler", [CMO, clone(CMO).set_params(label="pair")])
+@pytest.mark.parametrize("sampler", [CMO, clone(CMO).set_params(mixed_labels="pair")])
 def test_a_classifier_without_weights_is_named(data, sampler):
     X, y = data
     with pytest.warns(LongTailWarning) as caught:
@@ -387,7 +387,7 @@ def test_the_recipe_is_what_it_says(data):
     X, y = data
     model = ResampledClassifier(LogisticRegression(), random_state=3).fit(X, y)
     sampler = M2mSampler(
-        sampling_strategy=PartialFill(0.05), synthetic_share=1.0, labels="soft", random_state=3
+        sampling_strategy=PartialFill(0.05), synthetic_share=1.0, soft_labels=True, random_state=3
     )
     by_hand = ResampledClassifier(LogisticRegression(), sampler, prior_correction=True).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
@@ -398,7 +398,7 @@ def test_the_recipe_is_what_it_says(data):
 def test_the_recipe_suits_the_classifier(data):
     X, y = data
     neighbors = ResampledClassifier(KNeighborsClassifier(), random_state=0).fit(X, y)
-    assert neighbors.sampler_.labels == "hard"  # it takes no weights
+    assert neighbors.sampler_.soft_labels is False  # it takes no weights
     assert isinstance(neighbors.classifier_, PriorCorrectedClassifier)
     machine = ResampledClassifier(LinearSVC(), random_state=0).fit(X, y)
     assert machine.sampler_.sampling_strategy == "auto"  # it has no probabilities

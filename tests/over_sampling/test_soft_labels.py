@@ -1,4 +1,4 @@
-"""labels="soft": shares that g gives, used by ResampledClassifier."""
+"""soft_labels=True: shares that g gives, used by ResampledClassifier."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_shares_are_the_confidence_and_the_rest(Sampler, data):
     X, y = data
     g = LogisticRegression().fit(X, y)
     hard = Sampler(random_state=0, g=g)
-    soft = Sampler(random_state=0, g=g, labels="soft")
+    soft = Sampler(random_state=0, g=g, soft_labels=True)
     X_res, y_res = soft.fit_resample(X, y)
     for ours, theirs in zip((X_res, y_res), hard.fit_resample(X, y), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -47,7 +47,7 @@ def test_shares_are_the_confidence_and_the_rest(Sampler, data):
 
 def test_the_classifier_is_fitted_on_shares(data):
     X, y = data
-    sampler = M2mSampler(random_state=0, labels="soft")
+    sampler = M2mSampler(random_state=0, soft_labels=True)
     model = ResampledClassifier(LogisticRegression(max_iter=500), sampler).fit(X, y)
     X_res, _ = sampler.fit_resample(X, y)
     X_pairs, y_pairs, weight = to_weighted_pairs(X_res, sampler.soft_targets_, [0, 1, 2])
@@ -59,7 +59,7 @@ def test_open_set_rows_keep_their_label(data):
     X, y = data
     aux = np.random.default_rng(0).normal(size=(50, X.shape[1]))
     sampler = DistributionMatchingOversampler(
-        random_state=0, labels="soft", min_confidence=0, class_test=False
+        random_state=0, soft_labels=True, min_confidence=0, class_test=False
     )
     _, y_res = sampler.fit_resample(X, y, X_aux=aux)
     assert sampler.provenance_["from_aux"].sum() > 20
@@ -67,9 +67,9 @@ def test_open_set_rows_keep_their_label(data):
 
 
 def test_stale_shares_are_dropped(data):
-    sampler = M2mSampler(random_state=0, labels="soft")
+    sampler = M2mSampler(random_state=0, soft_labels=True)
     sampler.fit_resample(*data)
-    sampler.set_params(labels="hard").fit_resample(*data)
+    sampler.set_params(soft_labels=False).fit_resample(*data)
     assert not hasattr(sampler, "soft_targets_")
 
 

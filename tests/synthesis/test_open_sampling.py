@@ -89,9 +89,11 @@ def test_balanced_classes_get_uniform_labels(counts):
 
 
 def test_bad_label_distributions():
-    with pytest.raises(ValueError, match="must be one of 'complementary'.*Got labels='even'"):
+    with pytest.raises(ValueError, match="one of 'complementary'.*Got label_distribution='even'"):
         label_distribution([2, 1], "even")
-    with pytest.raises(ValueError, match="alpha belongs to labels='complementary'.*'uniform'"):
+    with pytest.raises(
+        ValueError, match="alpha belongs to label_dist.*='complementary'.*'uniform'"
+    ):
         label_distribution([2, 1], "uniform", alpha=1.0)
     with pytest.raises(ValueError, match=r"largest class prior, 0.666667. Got alpha=0.5"):
         label_distribution([2, 1], alpha=0.5)
