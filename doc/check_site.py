@@ -128,7 +128,7 @@ def word_faults(text: str, terms: set[str]) -> Iterator[str]:
     if re.fullmatch(r"\s*As in (…|the [\w ]+|training)\s*\.?\s*", text):
         yield f"documented only by {text.strip()!r}"
     known = terms | set(KNOWN.split())
-    for word in re.findall(r"(?<![\w.\"'“])b?[A-Z]{2,}[0-9]*(?![\w(])", text):
+    for word in re.findall(r"(?<![\w.\"'“”])b?[A-Z]{2,}[0-9]*(?![\w(])", text):
         if word not in known and word.rstrip("s") not in known:
             yield f"an abbreviation that the glossary lacks: {word!r} in {text.strip()[:60]!r}"
 
