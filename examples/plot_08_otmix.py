@@ -92,18 +92,19 @@ TransportPlanDisplay(
 
 # %%
 # The labels. A logistic regression without mixed images, and with the same mixed images in three ways:
-# as if they were of the foreground's class alone (hard labels), with the foreground at least half of
-# the image, and exactly, as weighted pairs, which `ResampledClassifier` makes of them. Balanced
-# accuracy (bACC) on 540 test images, mean ± standard deviation over three seeds.
+# as if they were of the foreground's class alone, whatever its share (hard labels); with the foreground
+# at least half of the image, the default where only hard labels arrive; and exactly, as weighted pairs,
+# which `ResampledClassifier` makes of them. Balanced accuracy (bACC) on 540 test images, mean ±
+# standard deviation over three seeds.
 
 ways = {"no sampling": [], "hard labels": [], "at least half": [], "weighted pairs": []}
 for seed in range(3):
     X_s, y_s, X_test, y_test = long_tailed_split(seed)
     plain = LogisticRegression(max_iter=2000)
     settings = {"image_shape": (8, 8), "random_state": seed}
-    hard = plain.fit(*OTMixSampler(**settings).fit_resample(X_s, y_s)).predict(X_test)
-    half = OTMixSampler(min_foreground=0.5, **settings).fit_resample(X_s, y_s)
-    ways["hard labels"].append(balanced_accuracy_score(y_test, hard))
+    hard = OTMixSampler(min_foreground=0, **settings).fit_resample(X_s, y_s)
+    half = OTMixSampler(**settings).fit_resample(X_s, y_s)
+    ways["hard labels"].append(balanced_accuracy_score(y_test, plain.fit(*hard).predict(X_test)))
     ways["at least half"].append(balanced_accuracy_score(y_test, plain.fit(*half).predict(X_test)))
     ways["no sampling"].append(balanced_accuracy_score(y_test, plain.fit(X_s, y_s).predict(X_test)))
     pairs = ResampledClassifier(plain, OTMixSampler(**settings)).fit(X_s, y_s)
