@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from imblearn.utils import check_sampling_strategy, check_target_type
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -9,6 +11,7 @@ from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_n_features as check_n_features
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _num_samples as num_samples
 from sklearn.utils.validation import check_array, validate_data
 
 try:  # scikit-learn >= 1.9
@@ -17,6 +20,9 @@ except ImportError:
 
     class CallbackSupportMixin:
         """Stand in for scikit-learn's mixin where there are no callbacks yet."""
+
+        def _init_callback_context(self, **settings: Any) -> None:
+            """Return None: there is no context."""
 
     def with_callbacks(method):
         """Return the method as it is."""
@@ -33,6 +39,7 @@ __all__ = [
     "check_sampling_strategy",
     "check_target_type",
     "fit_context",
+    "num_samples",
     "safe_indexing",
     "validate_data",
     "with_callbacks",

@@ -9,7 +9,7 @@ from ltresample.guides._convert import (
     default_device,
     differentiable,
     fitted,
-    is_fitted,
+    network_of,
     unscaled_cosine_factor,
 )
 from ltresample.guides._feature_bank import FeatureBank
@@ -53,7 +53,7 @@ __all__ = [
     "fit_guide",
     "fit_output_layers",
     "fitted",
-    "is_fitted",
+    "network_of",
     "random_ensemble",
     "random_hidden_units",
     "score_of_estimator",

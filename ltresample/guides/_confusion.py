@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor
 
+from ltresample._estimators import offers
 from ltresample._random import Seed
 from ltresample.exceptions import LongTailWarning
 from ltresample.guides._classifier import Classifier
@@ -55,7 +56,7 @@ def proba_of_estimator(
             continue
         member = clone(g).fit(X[rest], labels[rest])
         columns = np.searchsorted(classes, member.classes_)
-        if hasattr(member, "predict_proba"):
+        if offers(member, "predict_proba"):
             proba[np.ix_(own, columns)] = member.predict_proba(X[own])
         else:
             proba[own, np.searchsorted(classes, member.predict(X[own]))] = 1

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ltresample._estimators import offers
 from ltresample._torch import evaluating, pick_device
 from ltresample.guides._classifier import Classifier
 from ltresample.models import CosineHead, fold_batch_norm
@@ -25,6 +26,7 @@ __all__ = [
     "differentiable",
     "fitted",
     "is_fitted",
+    "network_of",
     "unscaled_cosine_factor",
 ]
 
@@ -50,9 +52,9 @@ def fitted(g: Any, X: Any, y: np.ndarray, name: str) -> Any:
         return [fitted(member, X, y, name) for member in g]
     if isinstance(g, nn.Module):
         return g
-    if not hasattr(g, "fit"):
+    if not offers(g, "fit"):
         raise TypeError(f"{name}={g!r} is not a classifier. {_ALLOWED}")
-    if hasattr(g, "module_") or is_fitted(g):
+    if network_of(g) is not None or is_fitted(g):
         return g
     try:
         return clone(g).fit(X, y)
@@ -61,6 +63,12 @@ def fitted(g: Any, X: Any, y: np.ndarray, name: str) -> Any:
             f"{name} is not fitted, and fitting it failed. Got {name}={g!r} and "
             f"{type(err).__name__}: {err}. Fit it yourself, or pass another one. {_ALLOWED}"
         ) from err
+
+
+def network_of(g: Any) -> nn.Module | None:
+    """Return the network that a guide is, or that a skorch net holds; of other guides None."""
+    network = getattr(g, "module_", g)
+    return network if isinstance(network, nn.Module) else None
 
 
 def is_fitted(estimator: Any) -> bool:
@@ -74,8 +82,8 @@ def is_fitted(estimator: Any) -> bool:
 
 def can_be_fitted(g: Any) -> bool:
     """Tell whether `g` is an estimator that is not fitted, which can be judged out of fold."""
-    known = isinstance(g, nn.Module | list | tuple) or hasattr(g, "module_")
-    return not known and hasattr(g, "fit") and not is_fitted(g)
+    known = isinstance(g, list | tuple) or network_of(g) is not None
+    return not known and offers(g, "fit") and not is_fitted(g)
 
 
 def as_classifier(
@@ -138,7 +146,7 @@ def _member(g: Any, classes: np.ndarray, name: str, dtype: torch.dtype, device: 
             f"and {list(classes)!r} for y. Fit {name} on data with exactly the classes of y."
         )
     module = differentiable(g, name)
-    return module.to(device=device, dtype=dtype) if not hasattr(g, "module_") else module
+    return module.to(device=device, dtype=dtype) if network_of(g) is None else module
 
 
 def unscaled_cosine_factor(*members: nn.Module) -> float:
@@ -203,8 +211,9 @@ def differentiable(estimator: Any, name: str = "g") -> nn.Module:
     if isinstance(estimator, Pipeline):
         *first, last = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return nn.Sequential(*(_step(step, name) for step in first), differentiable(last, name))
-    if hasattr(estimator, "module_") and isinstance(estimator.module_, nn.Module):
-        return estimator.module_
+    network = network_of(estimator)
+    if network is not None:
+        return network
     kinds = {cls.__name__ for cls in type(estimator).__mro__}
     for kind, convert in _CLASSIFIERS.items():
         if kind in kinds:
@@ -238,7 +247,7 @@ def _logistic(estimator: Any) -> nn.Module:
 
 
 def _one_against_rest(estimator: Any) -> nn.Module:
-    if getattr(estimator, "loss", "log_loss") != "log_loss":
+    if estimator.loss != "log_loss":
         raise TypeError(
             f"An SGDClassifier with loss={estimator.loss!r} has no probabilities to follow. "
             "Fit it with loss='log_loss'."
@@ -297,10 +306,9 @@ def _robust_scaler(step: Any) -> nn.Module:
 
 def _pca(step: Any) -> nn.Module:
     weight = step.components_
-    if getattr(step, "whiten", False):
+    if step.whiten:
         weight = weight / np.sqrt(step.explained_variance_)[:, None]
-    mean = getattr(step, "mean_", np.zeros(weight.shape[1]))
-    return _linear(weight, -weight @ mean)
+    return _linear(weight, -weight @ step.mean_)
 
 
 _STEPS: dict[str, Callable[[Any], nn.Module]] = {
@@ -309,7 +317,7 @@ _STEPS: dict[str, Callable[[Any], nn.Module]] = {
     "MaxAbsScaler": lambda step: _Affine(1 / step.scale_, 0 * step.scale_),
     "RobustScaler": _robust_scaler,
     "PCA": _pca,
-    "TruncatedSVD": _pca,
+    "TruncatedSVD": lambda step: _linear(step.components_, np.zeros(1)),
 }
 
 
@@ -326,9 +334,9 @@ def _step(step: Any, name: str) -> nn.Module:
 def default_device(g: Any, device: Any, X: Any = None) -> torch.device:
     """Return `device`; if none is named, where the first module in `g` lives, or the tensor X."""
     for part in g if isinstance(g, list | tuple) else [g]:
-        module = getattr(part, "module_", part)
-        if device is None and isinstance(module, nn.Module):
-            for tensor in [*module.parameters(), *module.buffers()]:
+        network = network_of(part)
+        if device is None and network is not None:
+            for tensor in [*network.parameters(), *network.buffers()]:
                 return tensor.device
     if device is None and isinstance(X, Tensor):
         return X.device

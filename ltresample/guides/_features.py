@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from ltresample._torch import evaluating
 from ltresample.guides._classifier import Classifier
 from ltresample.models import feature_extractor
-from ltresample.rows import ArrayRows, Pool, Rows
+from ltresample.rows import ArrayRows, Pool, Rows, RowSource
 
 __all__ = ["FeatureRows", "feature_rows"]
 
 IN_MEMORY = 256 << 20  # bytes up to which features are computed once
 
 
-class FeatureRows:
+class FeatureRows(RowSource):
     """Features that are computed when they are taken, in evaluation mode and without gradient.
 
     Parameters
@@ -30,8 +30,6 @@ class FeatureRows:
         Take logits for features: of networks whose hidden layers were drawn, not trained, they alone
         say which rows are alike as members of classes.
     """
-
-    is_stream = False
 
     def __init__(
         self, g: Classifier, rows: Rows, *, layer: str | None = None, outputs: bool = False

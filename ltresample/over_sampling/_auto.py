@@ -32,7 +32,7 @@ from ltresample.over_sampling._trials import (
     run_trials,
     train,
 )
-from ltresample.over_sampling._weighted_rows import positive
+from ltresample.over_sampling._weighted_rows import positive, take_columns_of
 
 __all__ = ["AutoResampledClassifier", "ChoiceReport"]
 
@@ -230,10 +230,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
     def _keep(self, model: Any) -> None:
         self.classifier_ = model
         self.classes_ = np.asarray(model.classes_)
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if hasattr(model, name):
-                setattr(self, name, getattr(model, name))
+        take_columns_of(self, model)
 
     def _score(self) -> Any:
         """Return a function of a fitted model and test rows."""

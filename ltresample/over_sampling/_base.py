@@ -370,10 +370,8 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
 
     def _begin(self, n_rows: int, batch: int) -> Any:
         """Open scikit-learn's callback context where this version has one."""
-        if not hasattr(self, "_init_callback_context"):
-            return None
         context = self._init_callback_context(task_name="fit_resample", max_subtasks=None)
-        return context.call_on_fit_task_begin(estimator=self)
+        return None if context is None else context.call_on_fit_task_begin(estimator=self)
 
     def _batch_size(self, pool: Pool) -> int:
         if self.batch_size != "auto":

@@ -27,7 +27,7 @@ from ltresample.embeddings import (
     PCAEmbedding,
     RandomEmbedding,
 )
-from ltresample.guides import Standardize, balanced_rows, soft_confusion
+from ltresample.guides import Standardize, balanced_rows, network_of, soft_confusion
 from ltresample.models import FoldedModule, has_features
 from ltresample.over_sampling._base import Guides
 from ltresample.over_sampling._renamed import renamed
@@ -468,9 +468,9 @@ def _encoder(pool: Pool, guides: Guides) -> nn.Module | None:
         network = network.live if isinstance(network, FoldedModule) else network
     else:
         fitted = guides.fitted[0] if isinstance(guides.fitted, list | tuple) else guides.fitted
-        network = getattr(fitted, "module_", fitted)
+        network = network_of(fitted)
     # psi sees rows in standard units
     if isinstance(network, nn.Sequential) and isinstance(network[0], Standardize):
         network = network[1] if len(network) == 2 else network[1:]
-    known = isinstance(network, nn.Module) and has_features(network)
+    known = network is not None and has_features(network)
     return copy.deepcopy(network) if known else None

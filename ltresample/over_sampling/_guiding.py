@@ -25,6 +25,7 @@ from ltresample.guides import (
     fit_fold_guides,
     fit_guide,
     fitted,
+    network_of,
     score_of_estimator,
     score_of_recipe,
     score_on_training_rows,
@@ -186,21 +187,21 @@ def _is_ready(g: Any) -> bool:
     """Tell whether a guide needs no fitting."""
     if isinstance(g, list | tuple):
         return all(_is_ready(part) for part in g)
-    return isinstance(g, nn.Module) or hasattr(g, "module_") or not can_be_fitted(g)
+    return not can_be_fitted(g)
 
 
 def _in_type(g: Any, dtype: torch.dtype) -> Any:
     """Return networks in the type of the rows; those that have it, and all else, as they are."""
     if isinstance(g, list | tuple):
         return [_in_type(part, dtype) for part in g]
-    module = getattr(g, "module_", g)
-    if not isinstance(module, nn.Module) or all(p.dtype == dtype for p in module.parameters()):
+    network = network_of(g)
+    if network is None or all(p.dtype == dtype for p in network.parameters()):
         return g
-    module = copy.deepcopy(module).to(dtype)
+    network = copy.deepcopy(network).to(dtype)
     if isinstance(g, nn.Module):
-        return module
+        return network
     net = copy.copy(g)
-    vars(net)["module_"] = module
+    vars(net)["module_"] = network
     return net
 
 
@@ -208,8 +209,8 @@ def first_dtype(guides: list[Any]) -> torch.dtype | None:
     """Return the floating-point type of the first network that the user brought."""
     for guide in guides:
         for part in guide if isinstance(guide, list | tuple) else [guide]:
-            module = getattr(part, "module_", part)
-            if isinstance(module, nn.Module):
-                for parameter in module.parameters():
+            network = network_of(part)
+            if network is not None:
+                for parameter in network.parameters():
                     return parameter.dtype
     return None

@@ -310,8 +310,12 @@ class OpenSampler(BaseSynthesisSampler):
 
     def _explicit_counts(self, data: Data) -> np.ndarray:
         """Count what `sampling_strategy` asks for, in the order of the classes."""
-        given = {"label_distribution": "complementary", "alpha": None, "n_aux": None}
-        clash = [f"{k}={getattr(self, k)!r}" for k, v in given.items() if getattr(self, k) != v]
+        given = {
+            "label_distribution": (self.label_distribution, "complementary"),
+            "alpha": (self.alpha, None),
+            "n_aux": (self.n_aux, None),
+        }
+        clash = [f"{name}={own!r}" for name, (own, default) in given.items() if own != default]
         if clash:
             raise ValueError(
                 "The number of open-set rows per class follows either from sampling_strategy or from "
@@ -319,8 +323,7 @@ class OpenSampler(BaseSynthesisSampler):
                 f"{self.sampling_strategy!r} and {', '.join(clash)}. Leave one side at its default."
             )
         wanted = check_sampling_strategy(self.sampling_strategy, data.labels, self._sampling_type)
-        plain = {getattr(k, "item", lambda k=k: k)(): int(n) for k, n in wanted.items()}
-        return np.array([plain.get(label, 0) for label in data.classes.tolist()])
+        return np.array([int(wanted.get(label, 0)) for label in data.classes])
 
     def _batch_size(self, pool: Pool) -> int:
         if self.batch_size != "auto":

@@ -14,7 +14,7 @@ from ltresample._random import Seed
 from ltresample._torch import as_tensor
 from ltresample.datasets import permute_features, shuffle_patches, shuffle_words
 from ltresample.over_sampling._data import Data
-from ltresample.rows import Rows, RowStream, open_set_rows
+from ltresample.rows import Rows, RowSource, RowStream, open_set_rows
 
 __all__ = [
     "IteratedRows",
@@ -54,7 +54,7 @@ def _whole_groups(rows: np.ndarray, data: Data, seed: Seed) -> np.ndarray:
     return rows
 
 
-class IteratedRows:
+class IteratedRows(RowSource):
     """Rows that come in blocks, once."""
 
     is_stream = True

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltresample.guides import (
+    can_be_fitted,
     confusion_of_estimator,
     confusion_on_training_rows,
     feature_rows,
-    is_fitted,
 )
 from ltresample.mixing import CutMix, MAMix, Mixup, Remix, SaliencyMix, UniMix
 from ltresample.over_sampling._base import (
@@ -516,7 +516,7 @@ class OTMixSampler(BaseSynthesisSampler):
 def _confusion(guides: Guides, *, soft: bool) -> Tensor:
     """Ask the user's g: out of fold if it can be fitted anew, else on the rows of X."""
     g, given = guides.g, guides.given
-    if hasattr(given, "fit") and not isinstance(given, nn.Module) and not is_fitted(given):
+    if can_be_fitted(given):
         seed = guides.seed.child("folds")
         return confusion_of_estimator(
             given, guides.raw(given), guides.labels, guides.classes, seed, soft=soft

@@ -28,6 +28,7 @@ from ltresample.over_sampling._m2m import M2mSampler
 from ltresample.over_sampling._weighted_rows import (
     mixed,
     positive,
+    take_columns_of,
     to_weighted_pairs,
     warn_of_lost_weights,
     weights_of_parents,
@@ -241,7 +242,7 @@ default="balanced"
         if self.guide_weight:
             self.classifier_ = GuideVote(self.classifier_, self.sampler_, self.guide_weight)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
-        self._columns_of(self.sampler_)
+        take_columns_of(self, self.sampler_)
         return self
 
     def _fit_auto(self, X: Any, y: Any, fit_params: dict[str, Any]) -> Any:
@@ -261,16 +262,11 @@ default="balanced"
         auto = AutoResampledClassifier(self._inner(), random_state=self.random_state)
         self.classifier_ = auto.fit(X, y, **fit_params)
         self.choice_report_ = auto.choice_report_
-        self.sampler_ = getattr(auto.classifier_, "sampler_", None)
+        chosen = auto.classifier_
+        self.sampler_ = chosen.sampler_ if isinstance(chosen, ResampledClassifier) else None
         self.classes_ = auto.classes_
-        self._columns_of(auto)
+        take_columns_of(self, auto)
         return self
-
-    def _columns_of(self, fitted: Any) -> None:
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if hasattr(fitted, name):
-                setattr(self, name, getattr(fitted, name))
 
     def _check_vote(self) -> None:
         """Refuse a vote without a guide or without probabilities, before anything is fitted."""
@@ -289,7 +285,7 @@ default="balanced"
     def _validate_params(self) -> None:
         """Refuse what is no classifier or no sampler, by the name of what it is."""
         refuse_class(self.classifier, "classifier")
-        if hasattr(self.classifier, "fit_resample"):
+        if offers(self.classifier, "fit_resample"):
             raise TypeError(
                 "ResampledClassifier takes the classifier first, then the sampler. Got "
                 f"classifier={self.classifier!r}, which is a sampler, and sampler="

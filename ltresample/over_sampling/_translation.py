@@ -104,8 +104,11 @@ class TranslationSampler(BaseSynthesisSampler):
             return settings
         # nothing is known of the way from an open-set sample to a class
         paper = self._presets["paper"]
-        far = [n for n in ("step_size", "noise_radius") if getattr(settings, n) == "reach"]
-        return settings._replace(**{name: getattr(paper, name) for name in far})
+        if settings.step_size == "reach":
+            settings = settings._replace(step_size=paper.step_size)
+        if settings.noise_radius == "reach":
+            settings = settings._replace(noise_radius=paper.noise_radius)
+        return settings
 
     def _translation(self, settings: Any, g: Classifier, *, from_aux: bool, **more: Any) -> M2m:
         """Build the part of the objective that both methods share."""

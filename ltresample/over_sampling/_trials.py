@@ -13,6 +13,7 @@ from scipy.stats import t as student
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import average_precision_score
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
 
 from ltresample._compat import check_method_params, safe_indexing
 from ltresample._estimators import offers, requesting_weights, weight_keyword
@@ -66,12 +67,15 @@ class Answers(ClassifierMixin, BaseEstimator):
         """Return the predicted labels (n,)."""
         return self.labels
 
-    def __getattr__(self, name: str) -> Any:
-        # a scorer asks for what there is, and says what it lacks
-        held = {"predict_proba": "proba", "decision_function": "values"}.get(name)
-        if held is None or vars(self).get(held) is None:
-            raise AttributeError(f"The classifier has no {name}.")
-        return lambda X: getattr(self, held)
+    @available_if(lambda self: self.proba is not None)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probabilities (n, K), where the classifier has given any."""
+        return self.proba
+
+    @available_if(lambda self: self.values is not None)
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the decision values, where the classifier has given any."""
+        return self.values
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -6,15 +6,18 @@ import warnings
 from typing import Any
 
 import numpy as np
+from imblearn.over_sampling.base import BaseOverSampler
 
-from ltresample._compat import check_sample_weight
+from ltresample._compat import check_sample_weight, num_samples
 from ltresample.exceptions import LongTailWarning
+from ltresample.over_sampling._base import BaseSynthesisSampler
 from ltresample.over_sampling._data import labels_of
 from ltresample.rows import take_rows
 
 __all__ = [
     "mixed",
     "positive",
+    "take_columns_of",
     "to_weighted_pairs",
     "warn_of_lost_weights",
     "weights_of_parents",
@@ -60,7 +63,7 @@ def to_weighted_pairs(
     ([[1.0], [2.0], [2.0]], array(['a', 'a', 'b'], dtype='<U1'), array([1.  , 0.25, 0.75]))
     """
     targets, classes = np.asarray(soft_targets, dtype=np.float64), np.asarray(classes)
-    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    n = num_samples(X)
     if targets.shape != (n, len(classes)):
         raise ValueError(
             f"soft_targets must have one row per row of X and one column per class, shape "
@@ -82,18 +85,26 @@ def positive(classifier: Any, keyword: str | None, X: Any, y: Any, sample_weight
             f"{classifier!r} takes no sample_weight in fit. Got sample_weight. Leave it out, or "
             "choose a classifier that takes weights."
         )
-    values = y.to_numpy() if hasattr(y, "to_numpy") else y
-    weight = check_sample_weight(sample_weight, values, ensure_non_negative=True)
+    labels = labels_of(y)
+    weight = check_sample_weight(sample_weight, labels, ensure_non_negative=True)
     kept = np.flatnonzero(weight)
     if len(kept) == len(weight):
         return X, y, weight
-    left = np.unique(labels_of(y)[kept]).tolist()
+    left = np.unique(labels[kept]).tolist()
     if len(left) < 2:
         raise ValueError(
             "Samples of positive weight must belong to at least two classes. Got sample_weight that "
             f"leaves only {left!r}. Give samples of other classes a positive weight."
         )
     return take_rows(X, kept), take_rows(y, kept), weight[kept]
+
+
+def take_columns_of(estimator: Any, fitted: Any) -> None:
+    """Write number and names of the features as a fitted estimator has them, and no others."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
+        if hasattr(fitted, name):
+            setattr(estimator, name, getattr(fitted, name))
 
 
 def mixed(targets: np.ndarray | None) -> bool:
@@ -151,12 +162,12 @@ def weights_of_parents(
 
 def _parents(sampler: Any, y: np.ndarray, n_rows: int) -> list[np.ndarray]:
     """Return for each row the rows of X that it is made from, -1 where nothing is known."""
-    if hasattr(sampler, "provenance_"):
+    if isinstance(sampler, BaseSynthesisSampler):
         record = sampler.provenance_
         return [np.where(record["from_aux"], -1, record["seed_index"]), record["partner_index"]]
     if hasattr(sampler, "sample_indices_"):
         return [np.asarray(sampler.sample_indices_)]
     known = np.full(n_rows, -1)
-    if getattr(sampler, "_sampling_type", None) == "over-sampling":  # real rows come first
+    if isinstance(sampler, BaseOverSampler):  # real rows come first
         known[: len(y)] = np.arange(len(y))
     return [known]

@@ -13,17 +13,15 @@ from torch import Tensor, nn
 from ltresample._torch import to_numpy
 from ltresample.rows._containers import Container
 from ltresample.rows._pool import Pool
-from ltresample.rows._sources import ArrayRows, Rows
+from ltresample.rows._sources import ArrayRows, Rows, RowSource
 
 __all__ = ["ColumnRows", "TakeColumns", "VaryingColumns"]
 
 LEAST_SHARE = 0.25  # share of constant columns from which on it pays to leave them out
 
 
-class ColumnRows:
+class ColumnRows(RowSource):
     """Some columns of other rows."""
-
-    is_stream = False
 
     def __init__(self, rows: Rows, columns: Tensor):
         self.rows = rows
@@ -99,8 +97,8 @@ class VaryingColumns(NamedTuple):
             x=ArrayRows(kept, dtype=pool.x.dtype, device=pool.x.device),
             space=space._replace(
                 **{
-                    name: part(getattr(space, name))
-                    for name in space._fields
+                    name: part(whole)
+                    for name, whole in space._asdict().items()
                     if name != "keep_zeros"
                 }
             ),

@@ -15,7 +15,8 @@ from scipy import sparse
 from torch import Tensor
 
 from ltresample._torch import to_numpy
-from ltresample.rows._table import Columns, is_frame
+from ltresample.rows._foreign import is_categorical, is_frame, is_pandas, is_sparse_type
+from ltresample.rows._table import Columns
 
 __all__ = ["container_of", "extended_index", "in_type", "take_labels", "take_rows"]
 
@@ -259,13 +260,13 @@ def _pandas_part(part: Any, dtype: Any, real: Any) -> Any:
     """Return new values of a column in the type of the real ones."""
     import pandas as pd
 
-    if hasattr(dtype, "categories"):
+    if is_categorical(dtype):
         return pd.Series(pd.Categorical(part, dtype=dtype))
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         return pd.Series(like_objects(part, real.to_numpy()), dtype=object)
-    kind = getattr(dtype, "subtype", dtype)
-    numeric = getattr(kind, "kind", "O") in "iu"
-    part = in_type(part, np.dtype(getattr(kind, "numpy_dtype", kind))) if numeric else part
+    kind = dtype.subtype if is_sparse_type(dtype) else dtype
+    if kind.kind in "iu":
+        part = in_type(part, kind if isinstance(kind, np.dtype) else kind.numpy_dtype)
     return pd.Series(part).astype(kind).astype(dtype)
 
 
@@ -311,6 +312,6 @@ def take_rows(x: Any, index: np.ndarray) -> Any:
 def take_labels(y: Any, index: np.ndarray, n_new: int) -> Any:
     """Return ``y`` at `index`, in the container that came in; the last `n_new` labels are new."""
     taken = take_rows(y, index)
-    if hasattr(taken, "iloc"):
+    if is_pandas(taken):
         return taken.set_axis(extended_index(y.index, n_new), axis=0)
     return taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ltresample._compat import check_array, check_feature_names, check_n_features
 from ltresample.exceptions import LongTailWarning
+from ltresample.rows._foreign import has, is_frame, is_pandas, is_sparse_type
 from ltresample.rows._numbers import is_missing, plain_array, plain_sparse, plain_tensor
 from ltresample.rows._table import (
     Columns,
     array_columns,
     columns_of,
     encoded_table,
-    is_frame,
     plain_values,
 )
 
@@ -201,12 +201,12 @@ def known_container(X: Any, name: str = "X") -> Any:
     library = type(X).__module__.partition(".")[0]
     if library in ("pandas", "polars"):
         return X.collect() if type(X).__name__ == "LazyFrame" else X
-    if hasattr(X, "compute") and hasattr(X, "npartitions"):  # dask's arrays and frames
+    if has(X, "compute", "npartitions"):  # dask's arrays and frames
         return X.compute()
-    is_other = hasattr(X, "__dataframe__") or hasattr(X, "column_names")
-    if is_other and hasattr(X, "to_pandas"):
+    is_other = has(X, "__dataframe__") or has(X, "column_names")
+    if is_other and has(X, "to_pandas"):
         return X.to_pandas()
-    if is_other and not hasattr(X, "__array__"):
+    if is_other and not has(X, "__array__"):
         raise TypeError(
             f"{name} is a frame of type {type(X).__name__}, which has no to_pandas. Pass a frame of "
             "pandas or polars, or an array, for example X.to_polars() or X.to_numpy()."
@@ -341,13 +341,13 @@ def plain(X: Any) -> Any:
 def _plain_frame(X: Any) -> Any:
     """Return a frame without sparse columns of another fill value than 0, and without decimals."""
     dtypes = X.dtypes
-    if not hasattr(X, "iloc"):
+    if not is_pandas(X):
         decimals = [n for n, dtype in X.schema.items() if dtype.is_decimal()]
         return X.cast(dict.fromkeys(decimals, float)) if decimals else X
-    filled = [d for d in set(dtypes) if hasattr(d, "fill_value") and hasattr(d, "subtype")]
+    filled = [dtype for dtype in set(dtypes) if is_sparse_type(dtype)]
     if all(dtype.fill_value == 0 for dtype in filled):
         return X
-    return X.astype({n: d.subtype for n, d in dtypes.items() if hasattr(d, "fill_value")})
+    return X.astype({n: d.subtype for n, d in dtypes.items() if is_sparse_type(d)})
 
 
 def plain_labels(y: Any) -> Any:
@@ -360,9 +360,9 @@ def plain_labels(y: Any) -> Any:
     """
     if isinstance(y, Tensor):
         y = tensor_values(plain_tensor(y, "y"))
-    y = y.to_numpy() if hasattr(y, "to_numpy") else y
+    y = y.to_numpy() if has(y, "to_numpy") else y
     if not isinstance(y, np.ndarray):
-        if not hasattr(y, "__len__") or isinstance(y, str | bytes | Mapping):
+        if not isinstance(y, Sized) or isinstance(y, str | bytes | Mapping):
             return y
         y = np.asarray(y)
     if y.dtype.kind != "O" or y.ndim > 2:

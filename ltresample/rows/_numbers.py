@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltresample.rows._foreign import is_categorical, is_pandas, is_sparse_type
+
 __all__ = [
     "Levels",
     "frame_column",
@@ -258,7 +260,7 @@ def frame_column(column: Any, name: str) -> np.ndarray | Levels:
     TypeError, ValueError
         As in `plain_objects`.
     """
-    return (_pandas_column if hasattr(column, "iloc") else _polars_column)(column, name)
+    return (_pandas_column if is_pandas(column) else _polars_column)(column, name)
 
 
 def _pandas_column(column: Any, name: str) -> np.ndarray | Levels:
@@ -266,9 +268,9 @@ def _pandas_column(column: Any, name: str) -> np.ndarray | Levels:
     if isinstance(dtype, np.dtype):
         values = column.to_numpy()
         return plain_objects(values, name) if dtype.kind == "O" else plain_array(values, name)
-    if hasattr(dtype, "categories"):
+    if is_categorical(dtype):
         return Levels(np.asarray(column.cat.codes, dtype=np.int64), dtype.categories)
-    if hasattr(dtype, "subtype") and hasattr(column, "sparse") and hasattr(dtype, "fill_value"):
+    if is_sparse_type(dtype):
         return _pandas_column(column.sparse.to_dense(), name)
     if dtype.kind in "biuf":  # nullable, or backed by Arrow
         if column.isna().any():

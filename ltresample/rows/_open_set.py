@@ -8,18 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ltresample._torch import as_tensor, drop_mapped_pages
 from ltresample.exceptions import LongTailWarning
 from ltresample.rows._door import check_finite, known_container, open_numbers
+from ltresample.rows._foreign import is_frame
 from ltresample.rows._pixels import PixelUnit
 from ltresample.rows._sources import (
     ArrayRows,
     DatasetRows,
     MappedRows,
     Rows,
+    RowSource,
     RowStream,
     ScaledRows,
     ScaledStream,
@@ -27,7 +30,7 @@ from ltresample.rows._sources import (
     checked_finite,
     first_part,
 )
-from ltresample.rows._table import Columns, encoded_table, is_frame
+from ltresample.rows._table import Columns, encoded_table
 
 __all__ = ["aligned_with", "check_random_access", "open_beside", "open_set_rows"]
 
@@ -126,7 +129,7 @@ def open_beside(X_aux: Any, rows: Rows, *, columns: Columns | None = None) -> Ro
     ValueError
         If they are empty, or of another shape, range or type.
     """
-    if hasattr(X_aux, "row_shape"):
+    if isinstance(X_aux, RowSource):
         return X_aux
     index = torch.linspace(0, len(rows) - 1, min(_LOOK, len(rows)), dtype=torch.float64)
     example = rows.take(index.long())
@@ -135,7 +138,7 @@ def open_beside(X_aux: Any, rows: Rows, *, columns: Columns | None = None) -> Ro
         example,
         dtype=example.dtype,
         device=example.device,
-        unit=getattr(rows, "unit", None),
+        unit=rows.unit,
     )
 
 
@@ -245,17 +248,17 @@ def _looked_at(rows: Any) -> tuple[Tensor, bool]:
         index = index[:: max(1, len(index) // 16)]
         return rows.take(index.long()), first_part(rows.dataset[0]).dtype == torch.uint8
     inner = rows.rows if isinstance(rows, SubsetRows) else rows
-    kind = getattr(getattr(inner, "x", None), "dtype", None)
-    return rows.take(index.long()), kind in (np.dtype(np.uint8), torch.uint8)
+    is_byte = inner.x is not None and inner.x.dtype in (np.dtype(np.uint8), torch.uint8)
+    return rows.take(index.long()), is_byte
 
 
 def _check_finite(rows: Any, look: Tensor) -> None:
     """Refuse NaN and infinity: in an array everywhere, block by block, else in a part of it."""
     checked_finite(look)
-    x = getattr(rows, "x", None)
+    x = rows.x
     if x is None or not _may_be_infinite(x):
         return
-    if hasattr(x, "data") and hasattr(x, "indptr"):
+    if sparse.issparse(x):
         checked_finite(torch.from_numpy(x.data))
         return
     width = max(1, int(np.prod(x.shape[1:])))
@@ -271,7 +274,7 @@ def _may_be_infinite(x: Any) -> bool:
 def _warn_of_far_columns(look: Tensor, example: Any) -> None:
     """Warn where most open-set rows of a table lie ten spans of X away from X."""
     sides = example.min(axis=0), example.max(axis=0)
-    sides = (part.toarray() if hasattr(part, "toarray") else part for part in sides)
+    sides = (part.toarray() if sparse.issparse(part) else part for part in sides)
     sides = (part.values if isinstance(part, tuple) else part for part in sides)
     low, high = (as_tensor(part, dtype=look.dtype, device=look.device).view(-1) for part in sides)
     slack = 10 * (high - low)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,6 +18,7 @@ __all__ = [
     "ArrayRows",
     "DatasetRows",
     "MappedRows",
+    "RowSource",
     "RowStream",
     "Rows",
     "ScaledRows",
@@ -34,6 +36,9 @@ class Rows(Protocol):
     """A source of rows that are read a few at a time, so that it may be larger than memory."""
 
     is_stream: bool  # rows are read in order (`RowStream`), not taken by position
+    gives_bytes: bool  # images of numbers from 0 to 255
+    x: Any  # the array behind the rows; None: there is none
+    unit: Any  # `PixelUnit`, what pixels were measured in before they were scaled
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -45,7 +50,16 @@ class Rows(Protocol):
         """Return the rows at `index` (m,) as a new floating-point tensor (m, *row_shape)."""
 
 
-class ArrayRows:
+class RowSource:
+    """Base of the sources, with what most of them are not and have not."""
+
+    is_stream = False  # rows are taken by position
+    gives_bytes = False  # images of numbers from 0 to 255
+    x: Any = None  # the array behind the rows
+    unit: Any = None  # `PixelUnit`, what pixels were measured in before they were scaled
+
+
+class ArrayRows(RowSource):
     """Rows of a NumPy array, memory map, SciPy CSR matrix or tensor, converted when they are taken.
 
     Parameters
@@ -64,8 +78,6 @@ class ArrayRows:
     tensor([[4., 5.],
             [0., 1.]])
     """
-
-    is_stream = False  # rows are taken by position
 
     def __init__(
         self, x, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
@@ -92,7 +104,7 @@ class ArrayRows:
         if isinstance(self.x, Tensor):
             return as_tensor(self.x[index.to(self.x.device)], dtype=self.dtype, device=self.device)
         rows = self.x[index.cpu().numpy()]
-        rows = rows.toarray() if hasattr(rows, "toarray") else rows
+        rows = rows.toarray() if sparse.issparse(rows) else rows
         return as_tensor(rows, dtype=self.dtype, device=self.device)
 
     def exact(self) -> ArrayRows:
@@ -106,7 +118,7 @@ class ArrayRows:
         return ArrayRows(self.x, dtype=dtype, device=self.device)
 
 
-class DatasetRows:
+class DatasetRows(RowSource):
     """Rows of a map-style Dataset, fetched one by one.
 
     Parameters
@@ -125,8 +137,6 @@ class DatasetRows:
     >>> rows.take(torch.tensor([2]))
     tensor([[4., 5.]])
     """
-
-    is_stream = False  # rows are taken by position
 
     def __init__(self, dataset: Dataset, *, dtype: torch.dtype = torch.float32, device: Any = None):
         self.dataset = dataset
@@ -147,7 +157,7 @@ class DatasetRows:
         return checked_finite(rows.to(device=self.device, dtype=self.dtype))
 
 
-class RowStream:
+class RowStream(RowSource):
     """Rows of a loader, read on and on; at its end it is started again.
 
     Parameters
@@ -247,10 +257,8 @@ class MappedRows(ArrayRows):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-class SubsetRows:
+class SubsetRows(RowSource):
     """Some rows of others, in a given order."""
-
-    is_stream = False  # rows are taken by position
 
     def __init__(self, rows: Rows, index: Tensor):
         self.rows, self.index = rows, index
@@ -268,10 +276,8 @@ class SubsetRows:
         return self.rows.take(self.index[index.cpu()])
 
 
-class ScaledRows:
+class ScaledRows(RowSource):
     """Rows times a number."""
-
-    is_stream = False  # rows are taken by position
 
     def __init__(self, rows: Any, factor: float):
         self.rows, self.factor = rows, factor

@@ -135,7 +135,7 @@ def units_of(rows: Rows, *, weight: Tensor | None = None) -> Units:
     Units
         In double precision.
     """
-    source = getattr(rows, "x", None)
+    source = rows.x
     if len(rows.row_shape) > 1:
         return _image_units(rows, source)
     if weight is None and sparse.issparse(source) and len(rows) == source.shape[0]:
@@ -159,7 +159,7 @@ def _image_units(rows: Rows, source: Any) -> Units:
 
 def rows_are_bytes(rows: Rows) -> bool:
     """Tell whether images are given as numbers from 0 to 255."""
-    return getattr(rows, "gives_bytes", False)
+    return rows.gives_bytes
 
 
 def _of_numbers(*numbers: float) -> Units:

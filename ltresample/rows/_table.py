@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ltresample.rows._foreign import is_frame, is_pandas
 from ltresample.rows._numbers import Levels, frame_column, plain_array, plain_objects
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "array_columns",
     "columns_of",
     "encoded_table",
-    "is_frame",
     "plain_values",
 ]
 
@@ -73,7 +73,7 @@ class Columns:
             return rows[:, start]
         codes = rows[:, start:stop].argmax(axis=1)
         levels = self.levels[i]
-        return levels.take(codes) if hasattr(levels, "take") else _taken(levels, codes)
+        return _taken(levels, codes) if isinstance(levels, list) else levels.take(codes)
 
 
 def _taken(levels: list[Any], codes: np.ndarray) -> np.ndarray:
@@ -82,16 +82,11 @@ def _taken(levels: list[Any], codes: np.ndarray) -> np.ndarray:
     return items
 
 
-def is_frame(x: Any) -> bool:
-    """Tell whether `x` is a data frame of pandas or polars."""
-    return hasattr(x, "columns") and hasattr(x, "dtypes") and hasattr(x, "shape")
-
-
 def columns_of(x: Any) -> list[tuple[Any, Any]] | None:
     """List name and values of the columns of a frame or of a table of objects; None: neither."""
     if is_frame(x):
         names = list(x.columns)
-        pick = x.iloc.__getitem__ if hasattr(x, "iloc") else None
+        pick = x.iloc.__getitem__ if is_pandas(x) else None
         return [(n, pick((slice(None), i)) if pick else x[n]) for i, n in enumerate(names)]
     if isinstance(x, np.ndarray) and x.dtype == object and x.ndim == 2:
         return [(None, x[:, i]) for i in range(x.shape[1])]

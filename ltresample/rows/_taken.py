@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ltresample._torch import as_tensor
 from ltresample.rows._categories import categories_of
 from ltresample.rows._pixels import PixelUnit, is_scaled, pixel_unit
-from ltresample.rows._sources import first_part
+from ltresample.rows._sources import RowSource, first_part
 from ltresample.rows._space import Space, space_of
 from ltresample.rows._table import Columns, array_columns
 
@@ -23,7 +23,7 @@ IN_MEMORY = 256 << 20  # bytes up to which rows are converted once, not batch by
 CHUNK = 64 << 20  # bytes that are copied to a device together
 
 
-class TakenRows:
+class TakenRows(RowSource):
     """Rows of one split as floating-point tensors; images of bytes are scaled to [0, 1].
 
     Implements the engine's `Rows`.
@@ -44,8 +44,6 @@ class TakenRows:
         What the pixels of images were measured in when a network was fitted. None: it is learnt
         from `x`.
     """
-
-    is_stream = False
 
     def __init__(
         self,
@@ -95,7 +93,8 @@ class TakenRows:
     @property
     def kept_dtype(self) -> torch.dtype:
         """Type in which rows are held."""
-        is_byte = getattr(self.x, "dtype", None) in (np.uint8, torch.uint8)
+        is_array = not isinstance(self.x, TorchDataset)
+        is_byte = is_array and self.x.dtype in (np.uint8, torch.uint8)
         return torch.uint8 if self.pixels and is_byte else self.dtype
 
     def take(self, index: Tensor) -> Tensor:

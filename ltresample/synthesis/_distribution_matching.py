@@ -159,10 +159,7 @@ class DistributionMatching(Method):
                 for _, group in itertools.groupby(draws, key=lambda draw: draw.embedding)
             ]
             parts = [self.run_ahead(partial(self._made, state.pool, draw, f)) for draw in joined]
-        if len(parts) == 1:
-            return parts[0]
-        columns = {name: torch.cat([getattr(p, name) for p in parts]) for name in Made._fields[:5]}
-        return Made(**columns)
+        return Made.joined(parts)
 
     def _made(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Made:
         translation = self.translation
@@ -201,7 +198,7 @@ class DistributionMatching(Method):
     def _embed(self, pool: Pool, draw: DistributionMatchingDraw) -> Callable[[Tensor], Tensor]:
         """Draw the member of the family; it sees rows in the units in which lengths are taken."""
         space, real = pool.space, pool.reference or pool
-        enter = space.standardized if getattr(self.embedding, "standardized", True) else lambda x: x
+        enter = space.standardized if self.embedding.standardized else lambda x: x
         calibration = enter(real.taken(draw.calibration, draw.embedding.child("augment")))
         member = self.embedding.member(draw.embedding.torch(), calibration=calibration)
         return lambda x: member(enter(x)).to(x.dtype)  # distances in the type of the rows

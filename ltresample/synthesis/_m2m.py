@@ -52,8 +52,7 @@ class M2mDraw(NamedTuple):
     def part(self, rows: Tensor) -> M2mDraw:
         """Return the draw of some rows."""
         seeds = SeedDraw(*(column[rows] for column in self.seeds))
-        rest = {name: getattr(self, name)[rows] for name in self._fields[2:]}
-        return M2mDraw(self.y_target[rows], seeds, **rest)
+        return M2mDraw(self.y_target[rows], seeds, *(column[rows] for column in self[2:]))
 
     @classmethod
     def joined(cls, draws: list[M2mDraw]) -> M2mDraw:
@@ -61,8 +60,8 @@ class M2mDraw(NamedTuple):
         if len(draws) == 1:
             return draws[0]
         seeds = SeedDraw(*(torch.cat(part) for part in zip(*(d.seeds for d in draws), strict=True)))
-        cat = {name: torch.cat([getattr(d, name) for d in draws]) for name in cls._fields[2:]}
-        return cls(torch.cat([d.y_target for d in draws]), seeds, **cat)
+        columns = (torch.cat(column) for column in zip(*(d[2:] for d in draws), strict=True))
+        return cls(torch.cat([d.y_target for d in draws]), seeds, *columns)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,14 @@ class Made(NamedTuple):
     lam: Tensor | None = None  # (m,) the partner's share of the label
     y: Tensor | None = None  # (m,) labels that the draw decided on
 
+    @classmethod
+    def joined(cls, parts: list[Made]) -> Made:
+        """Put what was made of several draws after each other; all have the same columns."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = zip(*parts, strict=True)
+        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))
+
 
 class Moment(NamedTuple):
     """Where training is when an epoch begins."""

@@ -164,11 +164,15 @@ def _record(filled: Filled, job: list[_Block], made: Made, number: int, write: A
     at = positions[made.accepted]
     filled.synthetic[at] = True
     filled.round[at] = number
-    columns = {name: getattr(made, name) for name in ("index", "source", "confidence")}
-    columns |= {"partner": made.partner, "lam": made.lam}
-    for name, values in columns.items():
+    columns = (
+        (filled.index, made.index),
+        (filled.source, made.source),
+        (filled.confidence, made.confidence),
+        (filled.partner, made.partner),
+        (filled.lam, made.lam),
+    )
+    for column, values in columns:
         if values is not None:
-            column = getattr(filled, name)
             column[at] = values[made.accepted].to(column.dtype)
     for counts, rows in ((filled.n_made, positions), (filled.n_accepted, at)):
         for k, n in zip(*filled.y[rows].unique(return_counts=True), strict=True):

@@ -253,11 +253,7 @@ class PairMixing(Method):
 
     def make(self, state: MixState, draws: list[MixDraw], f: Any = None) -> Made:
         """Pair and mix some blocks, each by itself."""
-        made = [self._made(state, draw, f) for draw in draws]
-        if len(made) == 1:
-            return made[0]
-        names = ("accepted", "x", "index", "source", "partner", "lam")
-        return Made(**{name: torch.cat([getattr(part, name) for part in made]) for name in names})
+        return Made.joined([self._made(state, draw, f) for draw in draws])
 
     def _made(self, state: MixState, draw: MixDraw, f: Any) -> Made:
         pool, m = state.pool, len(draw.coin)

@@ -41,6 +41,16 @@ class SafaSettings(NamedTuple):
     end_to_end: bool = False  # gradients of the four losses reach the network that is trained
     augmented_per_pair: float = 1.0  # augmented features for each head pair
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights of the losses by their names, lambda_1, lambda_2, lambda_3 and lambda_4."""
+        return {
+            "reconstruction": self.reconstruction_weight,
+            "tail_spread": self.tail_spread_weight,
+            "head_spread": self.head_spread_weight,
+            "contrast": self.contrast_weight,
+        }
+
 
 class SafaDraw(NamedTuple):
     """All random choices for p augmented features, as positions in the batch."""
@@ -225,7 +235,7 @@ def augment_tail(
         losses["head_spread"] = _ratio(head_i - head_j, made - partner, where=tail_i - tail_j)
     elif settings.head_spread_weight:
         losses["head_spread"] = _ratio(delta - delta[draw.other], made - partner[draw.other])
-    weighted = [getattr(settings, f"{name}_weight") * loss for name, loss in losses.items()]
+    weighted = [settings.weights[name] * loss for name, loss in losses.items()]
     loss = torch.stack(weighted).sum() if weighted else made.new_zeros(())
     return Augmented(made.to(x.dtype), y[draw.tail[:, 0]], losses, loss)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from ltresample._random import Seed
@@ -214,8 +215,8 @@ class _SparseRows:
 
 
 def _rows_in_standard_units(pool: Pool) -> _DenseRows | _SparseRows:
-    sparse = isinstance(pool.x, ArrayRows) and hasattr(pool.x.x, "tocsr")
-    return _SparseRows(pool) if sparse and not pool.space.center.any() else _DenseRows(pool)
+    is_sparse = isinstance(pool.x, ArrayRows) and sparse.issparse(pool.x.x)
+    return _SparseRows(pool) if is_sparse and not pool.space.center.any() else _DenseRows(pool)
 
 
 @dataclass(frozen=True)

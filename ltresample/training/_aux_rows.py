@@ -8,12 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.rows import Columns, Rows, RowStream, TakenRows, open_beside
+from ltresample.rows import Columns, Rows, RowSource, RowStream, TakenRows, open_beside
 
 __all__ = ["AugmentedRows", "open_aux_rows"]
 
 
-class AugmentedRows:
+class AugmentedRows(RowSource):
     """Rows that are augmented when they are taken, from a stream that each step sets anew.
 
     Parameters
