@@ -66,6 +66,7 @@ class LongTailLoss(nn.Module):
     needs_cosine_head = False
     needs_features = False
     accepts_soft_targets = False
+    active = True  # of a loss with a second stage: whether the epoch is in it
 
     weight: Tensor | None
     class_counts: Tensor | None

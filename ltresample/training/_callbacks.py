@@ -198,8 +198,7 @@ class DeferredSynthesis(Acceptance):
         X, y = data_from_dataset(dataset)[0], _training_labels(dataset)
         parameter = next(net.module_.parameters())
         rows = TakenRows(X, dtype=parameter.dtype, device=parameter.device)
-        features = getattr(self.resampler, "categorical_features", None)
-        space = table_space(rows, features=features)
+        space = table_space(rows, features=self.resampler.categorical_features)
         pool = pool_of(rows, torch.from_numpy(y), np.bincount(y), space=space)
         return StepSynthesis(
             self.resampler,

@@ -125,7 +125,7 @@ class Checkpoint:
                 setattr(callback, key, _decoded(value))
             for key, value in state["parts"].get(name, {}).items():
                 part = vars(callback).get(key)
-                if not hasattr(part, "load_state_dict"):
+                if not _has_state(part):
                     raise ValueError(
                         f"What the callback {name!r} has learned cannot be put back: its {key} is not "
                         f"there yet when training begins. Got {part!r}. Make it in on_train_begin."
@@ -180,6 +180,11 @@ def _state_of(net: Any) -> dict[str, Any]:
     }
 
 
+def _has_state(value: Any) -> bool:
+    """Tell whether a part of a callback, of PyTorch or like its, says and takes up its own state."""
+    return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+
+
 def _learned(name: str, callback: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a callback has learned (attributes with a trailing underscore): values, and states.
 
@@ -191,7 +196,7 @@ def _learned(name: str, callback: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         caches = isinstance(callback, EpochScoring) and key in OF_AN_EPOCH
         if not key.endswith("_") or caches or isinstance(value, CODE):
             continue
-        if hasattr(value, "state_dict"):
+        if _has_state(value):
             parts[key] = value.state_dict()
         elif _can_be_written(value):
             values[key] = value

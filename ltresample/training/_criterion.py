@@ -49,7 +49,11 @@ class Needs(NamedTuple):
 
 def needs_of(criterion: Any) -> Needs:
     """Return what a criterion, or its class, asks for."""
-    return Needs(*(bool(getattr(criterion, f"needs_{name}", False)) for name in Needs._fields))
+    loss = unwrapped(criterion)
+    kind = loss if isinstance(loss, type) else type(loss)
+    if not issubclass(kind, LongTailLoss):
+        return Needs(class_counts=False, cosine_head=False, features=False)
+    return Needs(loss.needs_class_counts, loss.needs_cosine_head, loss.needs_features)
 
 
 # ---------------------------------------------------------------------- class weights
@@ -88,7 +92,7 @@ def assign_class_weight(
     TypeError
         If the criterion has no class weights.
     """
-    if hasattr(criterion, "set_weight"):
+    if isinstance(criterion, LongTailLoss):
         criterion.set_weight(class_weight)
     elif not has_class_weight(criterion):
         raise TypeError(

@@ -161,6 +161,7 @@ class SAFA(BaseEstimator):
         "max_grad_norm": [None, Interval(Real, 0, None, closed="neither")],
     }
     inside_f = True  # works in the network that is trained, and never calls it
+    X_aux = categorical_features = None  # rows are left as they are
 
     def __init__(
         self,

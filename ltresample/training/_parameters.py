@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 
+from ltresample._estimators import offers
 from ltresample._random import Seed, global_streams, root_seed
 from ltresample.training._criterion import class_weight_of
 
@@ -146,7 +147,7 @@ class ParameterNet(NeuralNetClassifier):
         vars(self).update(params)
 
     def _set_of_resampler(self, params: dict[str, Any]) -> None:
-        if not hasattr(self.resampler, "set_params"):
+        if not offers(self.resampler, "set_params"):
             names = ", ".join(f"resampler__{name}" for name in params)
             raise ValueError(
                 f"{names} needs a resampler with parameters. Got resampler={self.resampler!r}. "

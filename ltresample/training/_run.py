@@ -16,6 +16,7 @@ from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.class_counts import class_weights
 from ltresample.exceptions import LongTailWarning
+from ltresample.losses import LongTailLoss
 from ltresample.rows import pool_of, table_space
 from ltresample.training._aux_rows import open_aux_rows
 from ltresample.training._criterion import (
@@ -97,8 +98,9 @@ class Run:
             self.loader.generator = self.seed.child("workers", epoch).torch()
         total = epoch_plan(self.settings, self.total_counts, epoch)
         self.weights.set(total.loss_weight)
-        if hasattr(net.criterion_, "active"):
-            net.criterion_.active = plan.active
+        criterion = unwrapped(net.criterion_)
+        if isinstance(criterion, LongTailLoss):
+            criterion.active = plan.active
         if net.warmup or net.lr_decay:
             set_learning_rate_factor(net.optimizer_, plan.rate)
 
@@ -129,9 +131,10 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
     own_units = net.module is None and has_units(module) and not len(net.history)
     rows = train.rows.on(_device_of(module))
     if own_units or net.resampler is not None:
-        aux = getattr(net.resampler, "X_aux", None) if X_aux is None else X_aux
+        brought = None if net.resampler is None else net.resampler.X_aux
+        aux = brought if X_aux is None else X_aux
         aux = None if aux is None else open_aux_rows(aux, rows, net.augment, net._columns)
-        features = getattr(net.resampler, "categorical_features", None)
+        features = None if net.resampler is None else net.resampler.categorical_features
         space = table_space(rows, weight=train.weight, columns=net._columns, features=features)
         pool = pool_of(rows, train.target, counts, aux=aux, weight=train.weight, space=space)
     if own_units:
@@ -170,7 +173,7 @@ def _set_own_weights(net: Any, criterion: nn.Module, counts: np.ndarray) -> None
     like = _like(unwrapped(net.module_))
     if has_class_weight(criterion):
         assign_class_weight(criterion, net._criterion_weight, like)
-    if hasattr(criterion, "set_class_counts") and counts.all():
+    if isinstance(criterion, LongTailLoss) and counts.all():
         criterion.set_class_counts(counts)
     if net.class_weight is not None:
         assign_class_weight(criterion, _class_weight(net.class_weight, net.classes_, counts), like)

@@ -12,6 +12,7 @@ from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.losses import LongTailLoss
 from ltresample.synthesis import Batch, LossTerm
+from ltresample.training._criterion import has_class_weight, needs_of
 from ltresample.training._data import BatchRows
 from ltresample.training._device import place_of
 
@@ -104,7 +105,7 @@ def step_loss(
         chosen = criterion if term.criterion is None else term.criterion
         factor, per_row = _coefficients(term, target.weight, logits)
         inputs = [logits[term.rows]]
-        if getattr(chosen, "needs_features", False):
+        if needs_of(chosen).features:
             inputs.append(features[term.rows])
         total = total + factor * _weighted(chosen, inputs, term.y, per_row)
     return total
@@ -146,7 +147,7 @@ def _weighted(criterion: nn.Module, inputs: list[Tensor], y: Tensor, per_row: Te
         criterion.reduction = reduction
     if reduction == "sum":
         return rows.sum()
-    weight = getattr(criterion, "weight", None)
+    weight = criterion.weight if has_class_weight(criterion) else None
     return rows.sum() / (len(rows) if weight is None else weight[y].sum())
 
 

@@ -31,6 +31,8 @@ class Resampler(Protocol):
     """
 
     inside_f: bool  # works inside the network that is trained, and has to have that one itself
+    X_aux: Any  # open-set samples, where ``fit`` gets none
+    categorical_features: Any  # columns of categories that are given as numbers; None: none
 
     def bind(
         self,

@@ -139,6 +139,7 @@ def test_synthesis_rewrites_batches_from_its_start_on(data):
 class TwoTerms(Method):
     place = "whole"
     inside_f = False
+    X_aux = categorical_features = None
 
     def bind(self, pool, **kwargs):
         return Bound(self, pool)
