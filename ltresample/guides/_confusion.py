@@ -11,6 +11,7 @@ from sklearn.base import clone
 from torch import Tensor
 
 from ltresample._estimators import offers
+from ltresample._progress import counted
 from ltresample._random import Seed
 from ltresample.exceptions import LongTailWarning
 from ltresample.guides._classifier import Classifier
@@ -50,7 +51,7 @@ def proba_of_estimator(
     y = torch.from_numpy(np.searchsorted(classes, labels))
     fold = deal_folds(y, len(classes), seed, n_folds=n_folds).numpy()
     proba = np.zeros((len(labels), len(classes)))
-    for number in range(n_folds):
+    for number in counted(range(n_folds), n_folds):
         rest, own = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if not len(own):
             continue

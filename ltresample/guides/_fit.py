@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ltresample._progress import counted
 from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.guides._classifier import Classifier
@@ -236,7 +237,7 @@ def train_guide(
     )
     (group,) = optimizer.param_groups
     network.train()
-    for step, rows in enumerate(drawn):
+    for step, rows in enumerate(counted(drawn, n_steps)):
         group["lr"] = recipe.lr * (1 + math.cos(math.pi * step / n_steps)) / 2
         logits = network(pool.x.take(rows))
         logits = logits if logits.dim() == 3 else logits[None]  # (M, b, K)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ltresample._progress import counted
 from ltresample._random import Seed
 from ltresample.models import MLPEnsemble, uninitialized
 
@@ -149,7 +150,7 @@ def convex_output(
     factor = torch.linalg.cholesky((phi * share) @ phi.mT / 2 + penalty.diag())
     target = nn.functional.one_hot(y, n_classes).T.to(phi.dtype)  # (K, n)
     old = new = phi.new_zeros(len(weight), n_classes, phi.shape[1])
-    for step in range(n_iterations):
+    for step in counted(range(n_iterations), n_iterations):
         ahead = new + step / (step + 3) * (new - old)
         residual = ((ahead @ phi).softmax(1) - target) * share
         gradient = residual @ phi.mT + penalty * ahead  # (M, K, h + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ltresample._progress import counted
 from ltresample._random import Seed
 from ltresample.guides._random_units import convex_output
 
@@ -109,7 +110,8 @@ def convolution_guide(
 ) -> ConvolutionGuide:
     """Draw filters from images (n, C, H, W), and fit output layers to rows of weights (M, n)."""
     body = RandomConvolutions(x, seed)
-    phi = torch.cat([body(part) for part in x.split(PART)]).T[None].contiguous()
+    parts = x.split(PART)
+    phi = torch.cat([body(part) for part in counted(parts, len(parts))]).T[None].contiguous()
     return ConvolutionGuide(body, *convex_output(phi, y, weight, n_classes))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ltresample._compat import fit_context
 from ltresample._estimators import check_classifier, offers, weight_keyword
+from ltresample._progress import advance, phase, progress
 from ltresample._random import root_seed
 from ltresample.class_counts import PartialFill
 from ltresample.decisions._base import read_labels
@@ -36,6 +38,7 @@ from ltresample.over_sampling._weighted_rows import positive, take_columns_of
 
 __all__ = ["AutoResampledClassifier", "ChoiceReport"]
 
+logger = logging.getLogger(__name__)
 _DEFAULT = LogisticRegression()
 _SHARES = (0.05, 0.15)  # of what the classes lack
 _SMOTE_SHARE = 0.3
@@ -111,6 +114,9 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         Of the splits and the samplers.
     n_jobs : int or None, default=None
         Splits at once. Changes nothing about the choice.
+    verbose : int or bool, default=0
+        1: show a progress bar, of the splits and then of the last fit. 0: nothing. At any value the
+        logger "ltresample" is told what was chosen and why (INFO), and the table (DEBUG).
 
     Attributes
     ----------
@@ -147,17 +153,28 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         "cv": ["cv_object"],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
     # as ResampledClassifier: a weight is not as many samples where samples are counted and split
     __metadata_request__fit: ClassVar[dict] = {"sample_weight": None}
 
-    def __init__(self, classifier=None, *, scoring=None, cv=None, random_state=None, n_jobs=None):
+    def __init__(
+        self,
+        classifier=None,
+        *,
+        scoring=None,
+        cv=None,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
         self.classifier = classifier
         self.scoring = scoring
         self.cv = cv
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, **fit_params):
@@ -203,19 +220,25 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         seed = root_seed(self.random_state)
         splits = self._splits(X, labels, seed)
         trials, options = _ways(inner, seed.child("samplers").integer() % 2**31)
-        results = run_trials(
-            trials,
-            inner,
-            X,
-            labels,
-            splits=splits,
-            scorers=[score],
-            weight=given,
-            n_jobs=self.n_jobs,
-        )
-        test_share = float(np.mean([len(test) / len(train) for train, test in splits]))
-        self.choice_report_, option = _choose(options, results, test_share)
-        trained = train(trials[option.trial], inner, X, labels, given)
+        with progress(type(self).__name__, shown=bool(self.verbose)):
+            phase(f"trying {len(options)} ways")
+            results = run_trials(
+                trials,
+                inner,
+                X,
+                labels,
+                splits=splits,
+                scorers=[score],
+                weight=given,
+                n_jobs=self.n_jobs,
+            )
+            test_share = float(np.mean([len(test) / len(train) for train, test in splits]))
+            self.choice_report_, option = _choose(options, results, test_share)
+            logger.info("%s", self.choice_report_.reason)
+            logger.debug("%s", self.choice_report_)
+            phase(f"fitting {option.name}", 1)
+            trained = train(trials[option.trial], inner, X, labels, given)
+            advance()
         self._keep(trained.corrected if option.corrected else trained.plain)
         return self
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from abc import abstractmethod
 from functools import partial
 from numbers import Integral, Real
+from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -13,7 +15,6 @@ import torch
 from imblearn.over_sampling.base import BaseOverSampler
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
-from tqdm.auto import tqdm
 
 from ltresample._compat import (
     CallbackSupportMixin,
@@ -21,6 +22,7 @@ from ltresample._compat import (
     fit_context,
     with_callbacks,
 )
+from ltresample._progress import advance, phase, progress
 from ltresample._random import Seed, root_seed
 from ltresample.exceptions import LongTailWarning
 from ltresample.guides import default_device
@@ -38,6 +40,8 @@ from ltresample.rows import (
 from ltresample.synthesis import Bound, Filled, Method, fill
 
 __all__ = ["About", "BaseSynthesisSampler", "Guides", "Settings"]
+
+logger = logging.getLogger(__name__)
 
 PROVENANCE = np.dtype(
     [
@@ -92,6 +96,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
     _advice = (
         "Lower min_confidence or count_decay, raise step_size, n_steps or max_rounds, or look at g."
     )
+    _preparation = "fitting the guide"  # what is shown before rows are made
     inside_f = False  # in training: works on mini-batches, not inside the network
     # of samplers that do not have these parameters
     preset = "auto"
@@ -206,25 +211,31 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         settings = self._resolve(about)
         wanted = _wanted(self.sampling_strategy_, data)
         self._check_targets(data, wanted, from_aux=aux is not None)
-        pool, values = self._pool(data, X, aux), data.values
-        columns = None if self._sees_columns(settings) else VaryingColumns.of(values, pool)
-        if columns is not None:
-            pool, values = columns.narrowed(pool), values[:, columns.varying]
-        guides = self._guides(pool, settings, data.classes, seed, raw=lambda: values)
-        method = self.method(settings, pool, guides)
-        f, score = guides.f, guides.judge()
-        out = data.container
-        out.open(data.values, self._n_new(wanted, settings))
-        write = out.write if columns is None else partial(columns.write, out)
-        write = self._writer(within_range(write, values, pool), data, wanted, settings)
-        filled = self._fill(data, method, pool, wanted, seed, settings, f, write=write)
-        filled = self._labelled(filled, data, wanted, settings)
-        X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
-        self.settings_ = settings._asdict()
-        self._learned(method, guides, data, score)
-        if columns is not None and isinstance(vars(self).get("g_"), nn.Module):
-            self.g_ = nn.Sequential(TakeColumns(torch.from_numpy(columns.varying)), self.g_)
-        self._report(data, filled, wanted, settings, from_aux=aux is not None)
+        with progress(type(self).__name__, shown=bool(self.verbose)):
+            began = perf_counter()
+            phase(self._preparation)
+            pool, values = self._pool(data, X, aux), data.values
+            columns = None if self._sees_columns(settings) else VaryingColumns.of(values, pool)
+            if columns is not None:
+                pool, values = columns.narrowed(pool), values[:, columns.varying]
+            guides = self._guides(pool, settings, data.classes, seed, raw=lambda: values)
+            method = self.method(settings, pool, guides)
+            f, score = guides.f, guides.judge()
+            _say_prepared(self, settings, len(data.y), score, perf_counter() - began)
+            began, out = perf_counter(), data.container
+            out.open(data.values, self._n_new(wanted, settings))
+            write = out.write if columns is None else partial(columns.write, out)
+            write = self._writer(within_range(write, values, pool), data, wanted, settings)
+            filled = self._fill(data, method, pool, wanted, seed, settings, f, write=write)
+            filled = self._labelled(filled, data, wanted, settings)
+            X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
+            self.settings_ = settings._asdict()
+            self._learned(method, guides, data, score)
+            if columns is not None and isinstance(vars(self).get("g_"), nn.Module):
+                varying = TakeColumns(torch.from_numpy(columns.varying))
+                self.g_ = nn.Sequential(varying, self.g_)
+            self._report(data, filled, wanted, settings, from_aux=aux is not None)
+            _say_made(self, perf_counter() - began)
         return X_new, take_labels(y, _label_rows(data, filled), len(filled.y))
 
     def bind(self, pool, *, classes, f, seed, raw=None):
@@ -262,12 +273,14 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         about = About(
             pool.x.row_shape, pool.counts.numpy(), in_training=True, from_aux=aux is not None
         )
-        settings = self._resolve(about)
+        settings, began = self._resolve(about), perf_counter()
+        phase(self._preparation)
         pool = pool._replace(aux_x=None if aux is None else open_beside(aux, pool.x))
         guides = self._guides(pool, settings, classes, seed, raw=raw, live=f)
-        method = self.method(settings, pool, guides)
+        method, score = self.method(settings, pool, guides), None
         if self.g is not None or len(pool.x.row_shape) == 1:  # networks on images cost too much
-            guides.judge()
+            score = guides.judge()
+        _say_prepared(self, settings, len(pool.y), score, perf_counter() - began)
         return Bound(method, pool, settings.synthetic_share, settings._asdict(), guides.fitted)
 
     def _fit_resample(self, X, y, **params):
@@ -332,28 +345,28 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         n_rows = sum(round(settings.synthetic_share * n) for n in wanted.values())
         batch = self._batch_size(pool)
         context = self._begin(n_rows, batch)
-        with tqdm(total=n_rows, disable=not self.verbose, desc=type(self).__name__) as bar:
+        phase("making rows", n_rows)
 
-            def tick(n: int) -> bool:
-                bar.update(n)
-                if context is None:
-                    return False
-                step = context.subcontext(task_name="pass").call_on_fit_task_begin(estimator=self)
-                return step.call_on_fit_task_end(estimator=self)
+        def tick(n: int) -> bool:
+            advance(n)
+            if context is None:
+                return False
+            step = context.subcontext(task_name="pass").call_on_fit_task_begin(estimator=self)
+            return step.call_on_fit_task_end(estimator=self)
 
-            filled = fill(
-                method,
-                pool,
-                wanted,
-                seed.child("fill"),
-                write=write,
-                batch_size=batch,
-                synthetic_share=settings.synthetic_share,
-                max_rounds=self.max_rounds,
-                n_jobs=self.n_jobs,
-                f=f,
-                tick=tick,
-            )
+        filled = fill(
+            method,
+            pool,
+            wanted,
+            seed.child("fill"),
+            write=write,
+            batch_size=batch,
+            synthetic_share=settings.synthetic_share,
+            max_rounds=self.max_rounds,
+            n_jobs=self.n_jobs,
+            f=f,
+            tick=tick,
+        )
         if context is not None:
             context.call_on_fit_task_end(estimator=self)
         return filled
@@ -393,6 +406,23 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         }
         n_made = sum(made.values())
         _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
+
+
+def _say_prepared(sampler: Any, settings: Any, n: int, score: float | None, seconds: float) -> None:
+    """Log what was fitted, and with which settings."""
+    name, said = type(sampler).__name__, "" if score is None else f"; guide_score_ {score:.3f}"
+    logger.info("%s: %s on %d rows took %.2f s%s", name, sampler._preparation, n, seconds, said)
+    logger.debug("%s: settings %s", name, settings._asdict())
+
+
+def _say_made(sampler: Any, seconds: float) -> None:
+    """Log what was made."""
+    origin, name = sampler.provenance_["origin"], type(sampler).__name__
+    n_new, n_copies = (origin != "original").sum(), (origin == "duplicate").sum()
+    text = "%s: making %d rows, %d of them duplicates, took %.2f s"
+    logger.info(text, name, n_new, n_copies, seconds)
+    rates = vars(sampler).get("acceptance_rate_", {})
+    logger.debug("%s: acceptance %s", name, {k: round(rate, 3) for k, rate in rates.items()})
 
 
 def _is_auto(value: Any) -> bool:

@@ -130,7 +130,9 @@ class DistributionMatchingOversampler(TranslationSampler):
     random_state : int, RandomState or None, default=None
         Seed of all random numbers; no global generator is touched.
     verbose : int or bool, default=0
-        Show a progress bar.
+        1: show a progress bar, first of what is fitted, then of the rows that are made. 0: nothing.
+        At any value the logger "ltresample" is told what was fitted and how long it took (INFO),
+        and settings and acceptance (DEBUG).
 
     Other Parameters
     ----------------

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ltresample._progress import phase
 from ltresample._random import Seed
 from ltresample.exceptions import LongTailWarning
 from ltresample.guides import (
@@ -140,6 +141,7 @@ class Guides:
         """
         if self.fitted is None:
             return None
+        phase("judging the guide")
         seed = self.seed.child("judge")
         if self.given is None:
             score = score_of_recipe(self.pool, seed, self.recipe)

@@ -103,6 +103,9 @@ class OpenSampler(BaseSynthesisSampler):
         Rows read at once. The result does not depend on it.
     random_state : int, RandomState or None, default=None
         Seed of all random numbers; no global generator is touched.
+    verbose : int or bool, default=0
+        1: show a progress bar. 0: nothing. At any value the logger "ltresample" is told what was
+        made and how long it took (INFO), and settings (DEBUG).
 
     Other Parameters
     ----------------
@@ -202,7 +205,9 @@ class OpenSampler(BaseSynthesisSampler):
         "categorical_features": [None, "array-like"],
         "weights_used": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
     }
+    _preparation = "reading open-set samples"
 
     @renamed(labels="label_distribution", soft="expected_labels")
     def __init__(
@@ -224,6 +229,7 @@ class OpenSampler(BaseSynthesisSampler):
         weights_used: bool = False,
         batch_size: int | Literal["auto"] = "auto",
         random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.X_aux = X_aux
@@ -241,6 +247,7 @@ class OpenSampler(BaseSynthesisSampler):
         self.weights_used = weights_used
         self.batch_size = batch_size
         self.random_state = random_state
+        self.verbose = verbose
 
     def carrying(self) -> OpenSampler:
         """Return an unfitted copy for a consumer that uses `sample_weight_` or `soft_targets_`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from numbers import Real
+from time import perf_counter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import fit_context
 from ltresample._estimators import check_classifier, offers, requesting_weights, weight_keyword
+from ltresample._progress import advance, phase, progress
 from ltresample.class_counts import PartialFill
 from ltresample.decisions import PriorCorrectedClassifier
 from ltresample.decisions._priors import check_prior, count_prior
@@ -36,6 +39,8 @@ from ltresample.over_sampling._weighted_rows import (
 from ltresample.rows import plain
 
 __all__ = ["ResampledClassifier"]
+
+logger = logging.getLogger(__name__)
 
 _DEFAULT = LogisticRegression()
 
@@ -117,6 +122,9 @@ default="balanced"
         not seen is ``sampler_.guide_score_``.
     random_state : int, RandomState or None, default=None
         Of the recipe's sampler. A sampler that is given has its own.
+    verbose : int or bool, default=0
+        1: show a progress bar of guide, new rows and classifier. 0: nothing. At any value the logger
+        "ltresample" is told what was fitted and how long it took (INFO).
 
     Attributes
     ----------
@@ -164,6 +172,7 @@ default="balanced"
         "target_prior": [StrOptions({"balanced", "training"}), Mapping, "array-like"],
         "guide_weight": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     # not in the signature of `fit`: a weight is not as many samples here, since what a sampler adds
@@ -179,6 +188,7 @@ default="balanced"
         target_prior: Any = "balanced",
         guide_weight: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
     ) -> None:
         self.classifier = classifier
         self.sampler = sampler
@@ -186,6 +196,7 @@ default="balanced"
         self.target_prior = target_prior
         self.guide_weight = guide_weight
         self.random_state = random_state
+        self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, **fit_params):
@@ -222,6 +233,11 @@ default="balanced"
             X, y, given = positive(self._inner(), keyword, X, y, given)
         model = self._model(y, given)
         self.sampler_ = self._sampler(weighted=keyword is not None)
+        with progress(type(self).__name__, shown=bool(self.verbose)):
+            return self._fit_resampled(model, X, y, keyword, given, fit_params)
+
+    def _fit_resampled(self, model, X, y, keyword, given, fit_params) -> Any:
+        phase("resampling")
         X_res, y_res = self.sampler_.fit_resample(X, y)[:2]
         labels = labels_of(y_res)
         targets, weight = carried_by(self.sampler_)
@@ -238,7 +254,11 @@ default="balanced"
         if weight is not None:
             fit_params["sample_weight" if self._corrects() else keyword] = weight
         X_res = plain(X_res) if weight is None else binned_for(self._inner(), plain(X_res))
+        name, began = type(self._inner()).__name__, perf_counter()
+        phase(f"fitting {name}", 1)
         self.classifier_ = model.fit(X_res, y_res, **fit_params)
+        advance()
+        logger.info("fitting %s to %d rows took %.2f s", name, len(labels), perf_counter() - began)
         if self.guide_weight:
             self.classifier_ = GuideVote(self.classifier_, self.sampler_, self.guide_weight)
         self.classes_ = getattr(self.classifier_, "classes_", np.unique(labels))
@@ -259,7 +279,9 @@ default="balanced"
                 f"{self.prior_correction!r}, target_prior={self.target_prior!r}, guide_weight="
                 f"{self.guide_weight!r}. Leave them at their defaults, or name a sampler."
             )
-        auto = AutoResampledClassifier(self._inner(), random_state=self.random_state)
+        auto = AutoResampledClassifier(
+            self._inner(), random_state=self.random_state, verbose=self.verbose
+        )
         self.classifier_ = auto.fit(X, y, **fit_params)
         self.choice_report_ = auto.choice_report_
         chosen = auto.classifier_

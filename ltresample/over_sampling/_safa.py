@@ -88,7 +88,9 @@ class SAFASampler(BaseSynthesisSampler):
     random_state : int, RandomState or None, default=None
         Seed of all random numbers; no global generator is touched.
     verbose : int or bool, default=0
-        Show a progress bar.
+        1: show a progress bar, first of what is fitted, then of the rows that are made. 0: nothing.
+        At any value the logger "ltresample" is told what was fitted and how long it took (INFO),
+        and settings and acceptance (DEBUG).
 
     Other Parameters
     ----------------
@@ -206,6 +208,7 @@ class SAFASampler(BaseSynthesisSampler):
             synthetic_share=1.0,
         ),
     }
+    _preparation = "fitting the networks"
     _advice = (
         "Where all columns hold whole numbers, rows that hardly move are rounded to the row that they "
         "come from. Give X as floating-point numbers, or lower reconstruction_weight."

@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ltresample._compat import check_method_params, safe_indexing
 from ltresample._estimators import offers, requesting_weights, weight_keyword
+from ltresample._progress import counted, quiet
 from ltresample.decisions import PriorCorrectedClassifier
 from ltresample.decisions._priors import count_prior
 from ltresample.exceptions import LongTailWarning
@@ -147,12 +148,14 @@ def run_trials(
     A scorer is called with the fitted model, the `Trained` that it is part of, the test rows, their
     labels, and the class shares of the training data.
     """
-    return Parallel(n_jobs=n_jobs)(
+    done = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_run_split)(trials, classifier, X, y, train_rows, test_rows, scorers, weight)
         for train_rows, test_rows in splits
     )
+    return list(counted(done, len(splits)))
 
 
+@quiet()
 def _run_split(trials, classifier, X, y, train_rows, test_rows, scorers, weight) -> list[Result]:
     X_train, y_train = safe_indexing(X, train_rows), safe_indexing(y, train_rows)
     X_test, y_test = safe_indexing(X, test_rows), np.asarray(safe_indexing(y, test_rows))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ltresample._progress import counted
 from ltresample._random import Seed
 from ltresample._torch import evaluating
 from ltresample.models import LinearHead
@@ -120,7 +121,7 @@ def fit_safa(
     n_steps = recipe.steps_for(len(pool.y))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, n_steps))
     sides = _sides(pool, is_head)
-    for step in range(n_steps):
+    for step in counted(range(n_steps), n_steps):
         own = seed.child("step", step)
         rows = [random_pairs(rows, recipe.n_pairs, own.child(i)) for i, rows in enumerate(sides)]
         loss = _loss(fitted, pool, torch.cat(rows).flatten(), settings, own)

@@ -141,7 +141,9 @@ class DeferredRebalancingClassifier(TrainingNet):
         Root of starting weights, splits, shuffles, dropout and synthesis. No global generator is
         changed.
     verbose : int, default=0
-        1: a bar of epochs; 2: a line for each epoch.
+        1: a bar of epochs; 2: a line for each epoch; with both a bar while what `resampler` needs is
+        fitted. 0: nothing. At any value the logger "ltresample" is told what was fitted and how long
+        it took (INFO), and the numbers of each epoch (DEBUG).
     **kwargs : dict
         Parameters of components: ``module__x``, ``criterion__x``, ``optimizer__x``,
         ``iterator_train__x``, ``iterator_valid__x``, ``callbacks__name__x``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any
 
@@ -11,6 +12,8 @@ from tqdm.auto import tqdm
 
 from ltresample.exceptions import LongTailWarning
 from ltresample.metrics import recall_per_class
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Acceptance", "EpochBar", "EpochTable", "SynthesisRecord", "mean_recall"]
 
@@ -93,6 +96,8 @@ class EpochBar(Callback):
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Advance the bar."""
+        if net._is_main:
+            logger.debug("%s: epoch %d: %s", type(net).__name__, len(net.history), _numbers(net))
         if self.bar_ is None:  # in `fit_loop` alone
             return
         shown = ("train_loss", "valid_bacc", "share_synthesized")
@@ -102,12 +107,22 @@ class EpochBar(Callback):
 
     def on_train_end(self, net, X=None, y=None, **kwargs):
         """Close the bar."""
+        if net._is_main and len(net.history):
+            seconds = sum(row.get("dur", 0.0) for row in net.history)
+            text = "%s: %d epochs took %.2f s; %s"
+            logger.info(text, type(net).__name__, len(net.history), seconds, _numbers(net))
         if self.bar_ is not None:
             self.bar_.close()
         self.bar_ = None
 
     def __getstate__(self):
         return {key: value for key, value in vars(self).items() if key != "bar_"}
+
+
+def _numbers(net: Any) -> str:
+    """Write the numbers of the last epoch."""
+    last = net.history[-1]
+    return ", ".join(f"{k} {v:.4g}" for k, v in last.items() if isinstance(v, float))
 
 
 class EpochTable(PrintLog):

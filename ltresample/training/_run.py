@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ltresample._progress import progress
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
 from ltresample.class_counts import class_weights
@@ -208,15 +209,18 @@ def _batch_sizes(net: Any, n_rows: int) -> dict[str, int | None]:
 
 
 def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
-    return StepSynthesis(
-        net.resampler,
-        pool._replace(augment=net.augment),
-        classes=net.classes_,
-        module=net.module_,
-        seed=net.seed_.child("resampler"),
-        precision=net.synthesis_precision,
-        raw=train.rows.raw,
-    )
+    # the bar of epochs is there, and stands still while a guide is fitted
+    shown = bool(net.verbose) and net._is_main
+    with progress(type(net.resampler).__name__, shown=shown):
+        return StepSynthesis(
+            net.resampler,
+            pool._replace(augment=net.augment),
+            classes=net.classes_,
+            module=net.module_,
+            seed=net.seed_.child("resampler"),
+            precision=net.synthesis_precision,
+            raw=train.rows.raw,
+        )
 
 
 def _device_of(module: nn.Module) -> torch.device:

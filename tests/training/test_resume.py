@@ -82,7 +82,8 @@ def taken_up(caplog):
     """Epochs at which runs were taken up, as the log says."""
     texts = [r.getMessage() for r in caplog.records if r.name.startswith("ltresample.training")]
     caplog.clear()
-    return [int(re.search("at epoch ([0-9]+) of", text)[1]) for text in texts]
+    found = [re.search("^Taking up run .* at epoch ([0-9]+) of", text) for text in texts]
+    return [int(match[1]) for match in found if match]
 
 
 @pytest.fixture(autouse=True)
