@@ -28,6 +28,7 @@ def uniform_noise(
 ) -> Tensor:
     """Draw U(-1/2, 1/2) in each coordinate, scaled down to a norm of at most `radius` per row."""
     raw = torch.rand(shape, generator=generator, dtype=dtype) - 0.5
+    # never scaled up: few columns, or a large radius, keep the noise as it was drawn
     shrink = (torch.as_tensor(radius, dtype=dtype) / row_norms(raw)).nan_to_num(1.0).clamp(max=1.0)
     return raw * _per_row(shrink.expand(len(raw)), raw)
 
@@ -122,6 +123,7 @@ def descend(
         # whole-number columns are judged, and their gradients taken, at the nearest whole number
         judged = space.rounded(here).detach().requires_grad_()
         cost, sure, passes = objective(judged, moving)
+        # M2m, Algorithm 1, line 9; of the sum, so that no row's gradient depends on their number
         (direction,) = torch.autograd.grad(cost.sum(), judged)
         with torch.no_grad():
             if rest and passes.any():
@@ -129,7 +131,9 @@ def descend(
                 here, direction, moving = here[~passes], direction[~passes], moving[~passes]
             own = metric if movable is None or len(moving) == len(x) else metric[moving]
             direction.mul_(own)  # dJ/dz, z = (x - center) / scale
+            # line 10: eta * delta / |delta|, the norm over all coordinates of a row
             length = step_size[moving] / (row_norms(direction) + 1e-10)
+            # back from z to x, and to the valid range
             direction.mul_(space.scale).mul_(_per_row(length, direction))
             x[moving] = space.project(here - direction)
     x = space.rounded(x)

@@ -133,12 +133,14 @@ class DistributionMatching(Method):
     ) -> DistributionMatchingDraw:
         """Make all random choices for rows of these classes."""
         members = (state.pool.reference or state.pool).classes
+        # P_k of Eq. 4 on a random subset R_k: all N_k rows would cost a plan of N_k x M_k
         classes, set_of_row = slots.y.unique(return_inverse=True)
         real = torch.full((len(classes), self.n_real), -1)
         for s, k in enumerate(classes.tolist()):
             rows, generator = members.rows(k), seed.child("real", k).torch()
             chosen = rows[torch.randperm(len(rows), generator=generator)[: self.n_real]]
             real[s, : len(chosen)] = chosen
+        # classes alike, so that no head class sets the statistics of psi by its size
         present = members.counts.nonzero()[:, 0]
         generator = shared.child("calibration").torch()
         u = torch.rand(2, self.n_calibration, generator=generator, dtype=torch.float64)
@@ -172,15 +174,18 @@ class DistributionMatching(Method):
 
         def objective(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             target = start.target[at]
-            log_p, u = translation.log_p(x, target), embed(x)
+            log_p, u = translation.log_p(x, target), embed(x)  # (rows,), (rows, d)
             cost = -log_p if self.target_loss else 0 * log_p
             if torch.is_grad_enabled():
                 if f is not None and translation.source_penalty:
                     cost = cost + translation.penalty_of(
                         f, x, start.source[at], target, self.penalty
                     )
+                # Eq. 7, last term: u carries the gradient, rows that rest count as they stand;
+                # shared out evenly, as `descend` takes the gradient of the sum
                 cost = cost + self._matching(sets, embedded.index_copy(0, at, u)) / len(x)
             embedded[at] = u.detach()
+            # Algorithm 1, line 17: L(p) and L(d) in place of M2m's Bernoulli test
             passes = translation.confident(log_p) & self._in_class(sets, u.detach(), at)
             return cost, log_p.exp(), passes
 
@@ -213,6 +218,7 @@ class DistributionMatching(Method):
         real = flat.new_zeros(mask.numel(), flat.shape[1])
         real.index_copy_(0, mask.flatten().nonzero()[:, 0].to(device), flat)
         real = real.view(*mask.shape, -1)
+        # rows of the set stand in a padded (S, M) block, each at its rank
         own = draw.set_of_row[rows]
         order = _ranks(own, len(mask))
         most = int(order.max()) + 1 if len(own) else 1
@@ -238,7 +244,8 @@ class DistributionMatching(Method):
         value = self.distance(
             sets.real, synthetic, real_mask=sets.real_mask, synthetic_mask=sets.mask
         )
-        share = 1.0 if self.literal_scale else sets.mask.sum(1)
+        # Q_k gives each row the mass 1 / M_k (Eq. 4): times M_k, a row's pull is its own distance
+        share = 1.0 if self.literal_scale else sets.mask.sum(1)  # (S,)
         return self.matching_weight * (share * value).sum()
 
     def _in_class(self, sets: _Sets, u: Tensor, at: Tensor) -> Tensor:
@@ -246,6 +253,7 @@ class DistributionMatching(Method):
         if not self.class_test:
             return torch.ones(len(u), dtype=torch.bool, device=u.device)
         own = sets.at[0][at]
+        # Eq. 9 with d = 1 - cos: reject where 1 - u . vbar > 1 - |vbar|^2
         return (normalize(u, dim=1) * sets.mean[own]).sum(1) >= sets.least[own]
 
 

@@ -68,7 +68,7 @@ class M2mDraw(NamedTuple):
 class M2m(Method):
     """Move samples of larger classes until g assigns them to the target class.
 
-    ``x* = argmin_x CE(g(x), k) + lambda * f(x)_{k_0}`` (Eq. 3), by normalised gradient steps from a
+    ``x* = argmin_x CE(g(x), k) + lambda * f(x)_{k_0}`` (Eq. 2), by normalised gradient steps from a
     noisy seed; accepted with probability 1 - beta^((N_k0 - N_k)+) if g's probability of k is at
     least gamma. The threshold is on the probability, as in the published code; the paper's text
     puts it on the loss (`confidence_test="loss"`).
@@ -127,11 +127,14 @@ class M2m(Method):
     def draw(self, state: M2mState, slots: Slots, seed: Seed, shared: Seed) -> M2mDraw:
         """Make all random choices for rows of these classes."""
         pool, m = state.pool, len(slots.y)
+        # Algorithm 1, lines 5 and 6: k_0 ~ Q(k_0 | k) (Eq. 5), x_0 a random sample of k_0
         seeds = self.seeding.draw(pool, state.seeding, slots.y, seed.child("seeds"))
         rows = pool.aux_x if self.seeding.from_aux else pool.x
         radius, dtype = self._radius(seeds.reach), pool.space.scale.dtype
+        # line 7: delta, in units of the space, so that one radius suits all columns
         generator, shape = seed.child("noise").torch(), (m, *rows.row_shape)
         noise = self.steps.draw_noise(shape, radius, generator, dtype, seeds.index >= 0)
+        # line 12: R, drawn before the descent, so that rows that R rejects are never made
         uniform = torch.rand(m, generator=seed.child("accept").torch())
         step_size, label = (
             self._step_size(seeds.reach).to(dtype),
@@ -143,7 +146,7 @@ class M2m(Method):
         """Draw other classes than those of target and seed, where labels are to be random."""
         if not self.random_labels:
             return slots.y
-        weight = torch.ones(len(slots.y), len(state.pool.counts))
+        weight = torch.ones(len(slots.y), len(state.pool.counts))  # (m, K)
         rows = torch.arange(len(slots.y))
         weight[rows, slots.y] = weight[rows, seeds.y_source.clamp(min=0)] = 0
         return torch.multinomial(weight, 1, generator=seed.child("label").torch())[:, 0]
@@ -166,11 +169,12 @@ class M2m(Method):
         return (self.steps.travel * reach / max(1, self.steps.n_steps)).nan_to_num(0.0)
 
     def hopeful(self, pool: Pool, draw: M2mDraw) -> Tensor:
-        """Return the rows that have a seed and that the Bernoulli test will let pass (Eq. 5)."""
+        """Return the rows that have a seed and that the Bernoulli test will let pass (Eq. 3)."""
         has_seed = draw.seeds.index >= 0
         if self.count_decay is None or self.seeding.from_aux:
             return has_seed.nonzero()[:, 0]
         source = draw.seeds.y_source.clamp(min=0)
+        # Eq. 3 rejects with beta^((N_k0 - N_k)+); beta acts here and in the choice of seeds (Eq. 5)
         chance = decayed(pool.counts, source, draw.y_target, self.count_decay)
         return (has_seed & (draw.uniform < chance)).nonzero()[:, 0]
 
@@ -183,10 +187,12 @@ class M2m(Method):
         def objective(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             log_p = self.log_p(x, start.target[at])
             cost = -log_p  # CE(g(x), k)
+            # Eq. 2, second term; without f it is left out, never put g in its place
             if f is not None and self.source_penalty:
                 cost = cost + self.penalty_of(f, x, start.source[at], start.target[at])
             return cost, log_p.exp(), self.confident(log_p)
 
+        # batch statistics stay as they are, and no gradient reaches a parameter of f or g
         with evaluating(*self.g.members, *(f.members if f is not None else ())):
             end = descend(
                 start.x,
@@ -208,6 +214,7 @@ class M2m(Method):
     ) -> Tensor:
         """Return lambda f(x)_q, (m,): q is the source class k_0, or what `pushed` says."""
         logits = f.logits(x)
+        # raw logits, as in the published code; those of a cosine head lie in [-1, 1]
         logits = logits * f.logit_scale if self.scaled_penalty else logits
         if pushed is not None:
             return self.source_penalty * pushed(logits, source, target)
@@ -216,6 +223,7 @@ class M2m(Method):
     def confident(self, log_p: Tensor) -> Tensor:
         """Test g's probability of the target class (or the loss, as the paper's text has it)."""
         log_p = log_p.detach()
+        # line 13 has the loss at most gamma, published code the probability at least gamma
         return (
             -log_p <= self.min_confidence if self.loss_test else log_p.exp() >= self.min_confidence
         )
@@ -224,6 +232,7 @@ class M2m(Method):
         """Report the end points of `rows` among all that were drawn."""
         accepted = torch.zeros(len(draw.y_target), dtype=torch.bool)
         confidence = torch.full((len(draw.y_target),), torch.nan, dtype=x.dtype)
+        # rows that were not tried stay rejected: their slots keep real samples (line 14)
         told = torch.stack([end.done.to(end.confidence), end.confidence]).cpu()  # one wait
         done = told[0].bool()
         accepted[rows], confidence[rows] = done, told[1].to(confidence)
@@ -267,9 +276,10 @@ def starting_points(pool: Pool, draw: M2mDraw, rows: Tensor, *, from_aux: bool) 
     )
     if not space.keep_zeros and space.categorical is None:
         return Start(x, space.project(x + noise), step_size, target, source)
+    # a zero of sparse rows moves only where the near row of the class is not zero either
     anchor = draw.seeds.anchor
     near = pool.x.take(anchor.clamp(min=0))
-    known = (anchor >= 0).to(device).view(-1, *([1] * (x.dim() - 1)))
+    known = (anchor >= 0).to(device).view(-1, *([1] * (x.dim() - 1)))  # (m, 1, ...)
     movable = (x != 0) | ((near != 0) & known) if space.keep_zeros else torch.ones_like(x).bool()
     start = x
     if space.categorical is not None:

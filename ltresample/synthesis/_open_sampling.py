@@ -266,6 +266,7 @@ class OpenSampling(Method):
     def coefficient(self, y: NDArray | Tensor) -> float:
         """Return what the mean over rows of the weighted losses of labels `y` is multiplied by."""
         mean_weight = float(self.class_weight @ self.distribution)  # E omega = K sum Gamma^2
+        # soft labels average omega_y~ out, which leaves its expectation
         if self.soft:
             return self.eta * mean_weight if self.normalize == "rows" else self.eta
         if self.normalize == "rows" or not len(y):
@@ -304,6 +305,7 @@ class OpenSampling(Method):
         if slots.y is not None:
             index = None if state.index is None else state.index[slots.at]
             return OpenDraw(index, slots.y, slots.at)
+        # Algorithm 1, lines 3 and 4
         index = None
         if not aux.is_stream:
             index = torch.randint(len(aux), (m,), generator=seed.child("rows").torch())
@@ -315,7 +317,7 @@ class OpenSampling(Method):
         x = [aux.read(len(d.y)) if d.index is None else aux.take(d.index) for d in draws]
         y = torch.cat([draw.y for draw in draws])
         index = torch.cat([draw.at if draw.index is None else draw.index for draw in draws])
-        none = torch.full_like(y, -1)
+        none = torch.full_like(y, -1)  # of no class; nothing is rejected
         return Made(torch.ones(len(y), dtype=torch.bool), torch.cat(x), index, none, y=y)
 
     def _labels(self, index: Tensor | None, m: int, seed: Seed) -> NDArray[np.int64]:
@@ -329,6 +331,7 @@ class OpenSampling(Method):
             )
         else:
             u = _uniform_of(index.numpy(), self.fixed.integer())
+        # y~ ~ Gamma by inversion, whatever the sum of Gamma is rounded to
         cumulative = np.cumsum(self.distribution)
         return np.searchsorted(cumulative, u * cumulative[-1], side="right")
 
@@ -345,6 +348,7 @@ class OpenSampling(Method):
     def terms(self, state: OpenState, slots: Slots, made: Made, batch: RealBatch) -> list[LossTerm]:
         """Return the loss of the real rows, and that of the open-set rows behind them."""
         n = len(batch.y)
+        # Eq. 5: the first term with the training criterion, the second always cross-entropy
         own = self.term(made.y, start=n, device=batch.y.device)
         return [LossTerm(slice(0, n), batch.y), own]
 

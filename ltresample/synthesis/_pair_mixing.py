@@ -133,6 +133,8 @@ class PairMixing(Method):
                 others=present[~short] if not short.all() else present,
                 n_wanted=max(1, int(self.block_size * share)),
             )
+        # Eq. 3, read as published code does: N_y^-r is the weight of a sample, so that r = 1
+        # draws classes alike; the paper's r is this one less 1
         weight = pool.counts.double()[pool.labels] ** -self.schedule.foreground_power
         banked = self.feature_bank and self.pairing.needs_features
         return MixState(
@@ -159,6 +161,7 @@ class PairMixing(Method):
         stop = last if plan.stop is None else plan.stop
         mixes = plan.start <= epoch < (stop + last if stop < 0 else stop)
         u = float(torch.rand((), generator=state.seed.child("schedule", epoch).torch()))
+        # Algorithm 1, line 4: y_random ~ Bernoulli((t / T)^mu), drawn once an epoch as in the code
         follows = u < (epoch / max(1, last)) ** plan.schedule_power
         pairing = self.pairing if follows else RandomPairing()
         state = state._replace(mixes=mixes, pairing=pairing)
@@ -168,6 +171,7 @@ class PairMixing(Method):
         """Return the state with a class affinity: of held-out rows, or computed once."""
         if not callable(self.class_affinity):
             return state
+        # F^ of Eq. 6; of training rows it would be nearly diagonal, and the cost constant
         if self.schedule.refresh and moment.held_out is not None:
             affinity = _confusion(moment.f, *moment.held_out, state.pool, soft=self.schedule.soft)
             return state._replace(affinity=affinity)
@@ -224,6 +228,7 @@ class PairMixing(Method):
             torch.rand(n, generator=seed.child(name).torch(), dtype=torch.float64)
             for name, n in (("pair", len(foreground)), ("coin", m))
         )
+        # lam, and the mask M of Eq. 9, of each pair
         generator, max_lam = seed.child("mix").torch(), 1 - self.min_foreground
         shape = self.image_shape or pool.x.row_shape
         params = self.mix.draw(m, shape, generator, max_lam=max_lam)
@@ -260,9 +265,11 @@ class PairMixing(Method):
         split = pool if draw.augment is None else pool.reference
         x_f = None if draw.augment is None else split.taken(draw.foreground, draw.augment)
         front, back = self._sides(state, draw, split, x_f, f)
+        # Eq. 8: for each foreground the background of the largest entry of the plan (Eq. 4)
         pairs = state.pairing.pair(front, back, draw.uniform, class_affinity=state.affinity)
         foreground, background = draw.foreground[:m], draw.background[pairs[:m].cpu()]
         source = split.labels[foreground]
+        # Eq. 9: the foreground inside M, the background outside
         x, lam = self.mixed(
             split.x.take(foreground) if x_f is None else x_f[:m],
             pool.x.take(background),
@@ -327,6 +334,7 @@ class PairMixing(Method):
         y_b, y_f = pool.labels[back], torch.cat([made.source, pool.labels[plain]])
         if len(plain):
             lam = torch.cat([lam, torch.ones(len(plain), dtype=lam.dtype)])
+        # Eq. 10, linear in the mixed label: two terms, each with its own label and weights
         shares: list[Any] = [lam.float(), 1 - lam.float()]
         weight = pool.reference.weight
         if weight is not None:
@@ -359,6 +367,7 @@ def _features(bank: FeatureBank | None, f: Any, x: Tensor, at: Tensor | None) ->
 @torch.no_grad()
 def _fresh(f: Any, x: Tensor) -> Tensor:
     (network,) = f.members
+    # z of Eq. 5, with running statistics: a second pass in training mode would move them
     with evaluating(network):
         return feature_extractor(network)(x)
 

@@ -18,6 +18,7 @@ class ConfusingClass:
 
     def __call__(self, logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Return f(x)_{k_c}, (m,)."""
+        # Eq. 8: open-set samples have no source class, so the confusing class takes its place
         return logits.gather(1, self.confusing[target][:, None])[:, 0]
 
 
@@ -29,6 +30,7 @@ class SourceAndConfusingClass:
 
     def __call__(self, logits: Tensor, source: Tensor, target: Tensor) -> Tensor:
         """Return f(x)_{k_0} + f(x)_{k_c}, (m,)."""
+        # (m, 2): Eq. 7 and 8 together, "+ L(k_c)" of the paper's Figure 1 (a)
         both = torch.stack([source, self.confusing[target]], dim=1)
         return logits.gather(1, both).sum(1)
 
@@ -49,6 +51,7 @@ def most_confusing(affinity: Tensor, class_counts: Tensor) -> Tensor:
     Tensor of shape (K,)
         k_c.
     """
+    # Algorithm 2, line 11: A_{k, k_c} >= A_{k, i} for all i != k
     others = affinity.double().clone().fill_diagonal_(-torch.inf)
     best = others.max(1, keepdim=True).values
     return torch.where(others == best, class_counts.double(), -torch.inf).argmax(1)

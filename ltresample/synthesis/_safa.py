@@ -105,6 +105,7 @@ def head_classes(class_counts: Tensor, head_ratio: float = 0.2) -> Tensor:
             "SAFA needs at least one head class and one tail class. Got "
             f"{n_present} class(es) with samples, class_counts={class_counts.tolist()}."
         )
+    # the paper's classes are sorted by count; here the order follows from the counts
     n_head = min(max(1, round(head_ratio * n_present)), n_present - 1)
     order = class_counts.argsort(descending=True, stable=True)
     if class_counts[order[0]] < 2:
@@ -220,12 +221,13 @@ def augment_tail(
     source = x if settings.end_to_end else x.detach()
     head_i, head_j = source[draw.head[:, 0]], source[draw.head[:, 1]]
     tail_i, tail_j = source[draw.tail[:, 0]], source[draw.tail[:, 1]]
-    delta = networks.delta(head_i - head_j)
+    delta = networks.delta(head_i - head_j)  # Eq. 2, (p, C, ...)
     made, partner = _moved_both(networks, delta, tail_i, tail_j, settings)
     losses = {}
     if settings.reconstruction_weight:
         losses["reconstruction"] = _cycle(networks, delta, made, tail_i, head_i, head_j, settings)
     if settings.contrast_weight:
+        # of the s = B + p real and augmented features, s / 2 random pairs
         y_all = torch.cat([y, y[draw.tail[:, 0]]])
         losses["contrast"] = _contrast(networks, torch.cat([source, made]), y_all, draw.contrast)
     if settings.tail_spread_weight:
@@ -234,7 +236,9 @@ def augment_tail(
         # the same features in both places would make the ratio infinite
         losses["head_spread"] = _ratio(head_i - head_j, made - partner, where=tail_i - tail_j)
     elif settings.head_spread_weight:
+        # as the prose asks: one tail feature, moved by two deltas
         losses["head_spread"] = _ratio(delta - delta[draw.other], made - partner[draw.other])
+    # Eq. 1 without L_cls, which the layers above compute
     weighted = [settings.weights[name] * loss for name, loss in losses.items()]
     loss = torch.stack(weighted).sum() if weighted else made.new_zeros(())
     return Augmented(made.to(x.dtype), y[draw.tail[:, 0]], losses, loss)
@@ -253,6 +257,7 @@ def _cycle(networks, delta, made, tail, head_i, head_j, settings: SafaSettings) 
     """Find the delta again in what it moved (Eq. 4), and the head sample by that delta (Eq. 5)."""
     found = networks.delta(tail - made if settings.consistent_sign else made - tail)
     again = networks.moved(found, head_i)
+    # L_r = |Delta^ - Delta| + |F^_h^j - F_h^j|
     errors = (found - delta).float(), (again - head_j).float()
     if settings.mean_square:
         return sum(error.square().mean() for error in errors)

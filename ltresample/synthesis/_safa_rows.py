@@ -240,7 +240,7 @@ class Safa(Method):
             standard_rows(pool, index) for index in (*draw.head.T, draw.seeds.index)
         )
         with torch.no_grad(), evaluating(networks, classifier):
-            made = networks.moved(networks.delta(head_i - head_j), tail)
+            made = networks.moved(networks.delta(head_i - head_j), tail)  # Eq. 2 and 3
             step = (made - tail).view_as(seed_x) * space.scale  # 0 in constant columns
             if space.keep_zeros:
                 near = pool.x.take(draw.seeds.anchor)

@@ -48,7 +48,7 @@ def _unknown(index: Tensor, y_source: Tensor) -> SeedDraw:
 
 
 def decayed(class_counts: Tensor, y_source: Tensor, y_target: Tensor, count_decay: float) -> Tensor:
-    """Return 1 - count_decay^((N_source - N_target)+), broadcast (M2m, Eq. 4 and 5)."""
+    """Return 1 - count_decay^((N_source - N_target)+), broadcast (M2m, Eq. 3 and 5)."""
     gap = (class_counts[y_source] - class_counts[y_target]).clamp(min=0).double()
     return 1 - torch.as_tensor(count_decay, dtype=torch.float64) ** gap
 
@@ -102,11 +102,13 @@ class DistributionSeeds:
         classes = _allowed(pool, state)
         present = classes.counts.nonzero()[:, 0]
         weights = decayed(pool.counts, present, y_target[:, None], self.count_decay)  # (m, present)
+        # published code weighs samples of the mini-batch, Algorithm 1 classes
         weights = weights * (classes.counts[present] if pool.in_batch else 1.0)
         column = _multinomial(weights, generator)
         u = torch.rand(len(column), generator=generator, dtype=torch.float64)
         if not len(present):
             return _unknown(column, column)
+        # no larger class is here: no seed, and the slot keeps its real sample
         source = present[column.clamp(min=0)]
         index = classes.draw(source, u)
         return _unknown(torch.where(column < 0, -1, index), source)
@@ -262,6 +264,7 @@ class NearSeeds:
 
     def _near(self, pool: Pool, k: int, rows: _DenseRows | _SparseRows) -> _Near:
         anchors = pool.classes.rows(k)
+        # N_k0 > N_k, as for the papers' seeds
         sources = (pool.counts[pool.labels] > pool.counts[k]).nonzero()[:, 0]
         if len(sources) > self.max_sources:
             spread = torch.linspace(0, len(sources) - 1, self.max_sources, dtype=torch.float64)
@@ -293,6 +296,7 @@ class NearSeeds:
             near, here = known[k], y_target == k
             if not near.nearest.numel():
                 continue
+            # a row of the class, then one of its neighbours among larger classes
             a = (u[0, here] * len(near.anchors)).long()
             s = near.nearest[a, (u[1, here] * near.nearest.shape[1]).long()]
             drawn.index[here] = near.sources[s]
