@@ -217,7 +217,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
             pool, values = self._pool(data, X, aux), data.values
             columns = None if self._sees_columns(settings) else VaryingColumns.of(values, pool)
             if columns is not None:
-                pool, values = columns.narrowed(pool), values[:, columns.varying]
+                pool, values = columns.narrow(pool), values[:, columns.varying]
             guides = self._guides(pool, settings, data.classes, seed, raw=lambda: values)
             method = self.method(settings, pool, guides)
             f, score = guides.f, guides.judge()
@@ -227,10 +227,10 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
             write = out.write if columns is None else partial(columns.write, out)
             write = self._writer(within_range(write, values, pool), data, wanted, settings)
             filled = self._fill(data, method, pool, wanted, seed, settings, f, write=write)
-            filled = self._labelled(filled, data, wanted, settings)
+            filled = self._write_labels(filled, data, wanted, settings)
             X_new = out.close(filled.synthetic.numpy(), filled.index.numpy())
             self.settings_ = settings._asdict()
-            self._learned(method, guides, data, score)
+            self._write_learned(method, guides, data, score)
             if columns is not None and isinstance(vars(self).get("g_"), nn.Module):
                 varying = TakeColumns(torch.from_numpy(columns.varying))
                 self.g_ = nn.Sequential(varying, self.g_)
@@ -371,13 +371,15 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
             context.call_on_fit_task_end(estimator=self)
         return filled
 
-    def _labelled(
+    def _write_labels(
         self, filled: Filled, data: Data, wanted: dict[int, int], settings: Any
     ) -> Filled:
         """Write labels beside the hard ones, and weights, as fitted attributes."""
         return filled
 
-    def _learned(self, method: Method, guides: Guides, data: Data, score: float | None) -> None:
+    def _write_learned(
+        self, method: Method, guides: Guides, data: Data, score: float | None
+    ) -> None:
         """Write what was fitted, and what it is worth."""
         self.g_, self.guide_score_ = guides.fitted, score
 

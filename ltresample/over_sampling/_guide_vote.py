@@ -77,10 +77,10 @@ class GuideVote:
         g = as_classifier(
             self.sampler.g_, rows.take(torch.arange(1)), self.classes_, "g", device=device
         )
-        return _asked(g, rows)
+        return _ask(g, rows)
 
 
-def _asked(g: Classifier, rows: ArrayRows) -> np.ndarray:
+def _ask(g: Classifier, rows: ArrayRows) -> np.ndarray:
     with torch.no_grad(), evaluating(*g.members):
         parts = [
             g.log_proba(rows.take(part)).exp().double().cpu()

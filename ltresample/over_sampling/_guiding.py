@@ -104,20 +104,20 @@ class Guides:
         if self.live is not None and isinstance(self.given, str) and self.given == "f":
             return self.live
         if self.given is None and self.members:
-            return self._converted(self.fitted, "g")
+            return self._convert(self.fitted, "g")
         if self.given is None:
             self.fitted = fit_guide(self.pool, self.seed.child("guide"), self.recipe)
         else:
             self.fitted = fitted(self.given, self.raw(self.given), self.labels, "g")
-        g = self._converted(self.fitted, "g")
-        return g if self.live is None else self._folded(g)
+        g = self._convert(self.fitted, "g")
+        return g if self.live is None else self._fold(g)
 
     @cached_property
     def f(self) -> Classifier | None:
         """The second classifier."""
         if self.given_f is None:
             return None
-        return self._converted(fitted(self.given_f, self.raw(self.given_f), self.labels, "f"), "f")
+        return self._convert(fitted(self.given_f, self.raw(self.given_f), self.labels, "f"), "f")
 
     def out_of_fold(self, seed: Seed, *, soft: bool, n_folds: int = 4) -> Tensor:
         """Return the confusion matrix (K, K) of networks that each leave out a fold.
@@ -130,7 +130,7 @@ class Guides:
             self.fitted = self.members if len(self.members) > 1 else self.members[0]
         return confusion_of(guides.out_of_fold_proba(self.pool), self.pool.y, soft=soft)
 
-    def _converted(self, part: Any, name: str) -> Classifier:
+    def _convert(self, part: Any, name: str) -> Classifier:
         example = self.pool.x.take(torch.arange(min(2, len(self.pool.labels))))
         return as_classifier(part, example, self.classes, name, device=self.pool.y.device)
 
@@ -176,7 +176,7 @@ class Guides:
                 stacklevel=5,
             )
 
-    def _folded(self, g: Classifier) -> Classifier:
+    def _fold(self, g: Classifier) -> Classifier:
         """Fold what can be folded; g never changes."""
         images = len(self.pool.x.row_shape) == 3
         members = [fold_batch_norm(member) for member in g.members]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ltresample.synthesis import Filled
 
-__all__ = ["first_rows", "paired", "soft_targets", "translated_targets", "twins"]
+__all__ = ["first_rows", "append_twins", "soft_targets", "translated_targets", "twins"]
 
 
 def twins(wanted: dict[int, int], share: float) -> Tensor:
@@ -18,7 +18,7 @@ def twins(wanted: dict[int, int], share: float) -> Tensor:
     return torch.where(planned, len(planned) + planned.cumsum(0) - 1, -1)
 
 
-def paired(filled: Filled, twin: Tensor, y: Tensor) -> tuple[Filled, Tensor]:
+def append_twins(filled: Filled, twin: Tensor, y: Tensor) -> tuple[Filled, Tensor]:
     """Append a twin with the background's label to each mixed row, and give weights.
 
     Rows that were planned but not made stand twice with half the weight.

@@ -393,7 +393,7 @@ class OpenSampler(BaseSynthesisSampler):
         whole, put = whole_numbers(data), data.container.write
         return lambda at, rows: put(at, whole(rows))
 
-    def _learned(self, method: Method, guides: Guides, data: Data, score: Any) -> None:
+    def _write_learned(self, method: Method, guides: Guides, data: Data, score: Any) -> None:
         """Nothing was fitted."""
 
     def _report(self, data: Data, filled: Filled, wanted, settings, *, from_aux: bool) -> None:

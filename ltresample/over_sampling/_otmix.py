@@ -29,7 +29,7 @@ from ltresample.over_sampling._base import (
 )
 from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._guiding import RECIPES
-from ltresample.over_sampling._mixed_labels import first_rows, paired, soft_targets, twins
+from ltresample.over_sampling._mixed_labels import append_twins, first_rows, soft_targets, twins
 from ltresample.over_sampling._mixed_rows import flat_image_shape
 from ltresample.over_sampling._renamed import renamed
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
@@ -486,23 +486,23 @@ class OTMixSampler(BaseSynthesisSampler):
 
         return write_twice
 
-    def _labelled(
+    def _write_labels(
         self, filled: Filled, data: Data, wanted: dict[int, int], settings: MixSettings
     ) -> Filled:
         """Write weights, and soft labels or twins."""
         y = torch.as_tensor(data.y)
         vars(self).pop("soft_targets_", None)
         if self.mixed_labels == "pair":
-            filled, weight = paired(filled, twins(wanted, settings.synthetic_share), y)
+            filled, weight = append_twins(filled, twins(wanted, settings.synthetic_share), y)
         else:
             weight = 1 - filled.lam
             self.soft_targets_ = soft_targets(filled, y, len(data.classes))
         self.sample_weight_ = torch.cat([torch.ones(len(y), dtype=torch.float64), weight]).numpy()
         return filled
 
-    def _learned(self, method: PairMixing, guides: Guides, data: Data, score: Any) -> None:
+    def _write_learned(self, method: PairMixing, guides: Guides, data: Data, score: Any) -> None:
         """Write the guide and the confusion matrix that the pairing used."""
-        super()._learned(method, guides, data, score)
+        super()._write_learned(method, guides, data, score)
         affinity = method.class_affinity
         self.class_affinity_ = None if affinity is None else affinity.cpu().numpy()
 

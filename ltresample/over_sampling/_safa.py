@@ -331,7 +331,7 @@ class SAFASampler(BaseSynthesisSampler):
         )
         return Safa(fitted)
 
-    def _learned(self, method: Safa, guides: Guides, data: Data, score: Any) -> None:
+    def _write_learned(self, method: Safa, guides: Guides, data: Data, score: Any) -> None:
         """Write the networks and the classes of the head."""
         fitted = method.fitted
         self.networks_, self.classifier_ = fitted.networks, fitted.classifier

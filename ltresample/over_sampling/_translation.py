@@ -151,7 +151,7 @@ class TranslationSampler(BaseSynthesisSampler):
             )
         return named[settings.seeds]()
 
-    def _labelled(
+    def _write_labels(
         self, filled: Filled, data: Data, wanted: dict[int, int], settings: Any
     ) -> Filled:
         """Write soft labels, where they are asked for."""

@@ -214,15 +214,15 @@ def _neighbours(ones: Any, n: int) -> Iterator[np.ndarray]:
     total = np.concatenate([[0], np.cumsum(np.diff(ones.indptr))])
     stops = np.searchsorted(total, total[:-1] + n)
     stops = np.minimum(stops, len(total) - 1)
-    hopeful = total[stops] == total[:-1] + n
+    candidates = total[stops] == total[:-1] + n
     some = ones.tocsr()[np.unique(np.linspace(0, n - 1, 16).astype(int))]
     for row in range(some.shape[0]):  # a look at a few rows rules out nearly all runs of text
         here = np.zeros(len(total), dtype=np.int64)
         here[some.indices[some.indptr[row] : some.indptr[row + 1]] + 1] = 1
         here = np.cumsum(here)
-        hopeful &= here[stops] - here[:-1] == 1
+        candidates &= here[stops] - here[:-1] == 1
     free = 0
-    for start in np.flatnonzero(hopeful):
+    for start in np.flatnonzero(candidates):
         stop = stops[start]
         rows = ones.indices[ones.indptr[start] : ones.indptr[stop]]
         if start >= free and stop - start > 1 and len(np.unique(rows)) == n:

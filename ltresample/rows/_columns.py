@@ -83,7 +83,7 @@ class VaryingColumns(NamedTuple):
         filled = np.flatnonzero(vary | (first != 0))
         return cls(np.flatnonzero(vary), filled, first[filled], d)
 
-    def narrowed(self, pool: Pool) -> Pool:
+    def narrow(self, pool: Pool) -> Pool:
         """Return a pool without the other columns."""
         columns = torch.from_numpy(self.varying)
 

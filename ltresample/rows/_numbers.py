@@ -300,10 +300,10 @@ def _polars_column(column: Any, name: str) -> np.ndarray | Levels:
         return plain_array(column.to_numpy(), name)
     if dtype.is_temporal():
         _refuse(name, f"dates or times of type {dtype}", _DATES)
-    return plain_objects(_listed(column), name)
+    return plain_objects(_list_items(column), name)
 
 
-def _listed(column: Any) -> np.ndarray:
+def _list_items(column: Any) -> np.ndarray:
     """Return the items of a column in an array of objects (n,), also where they are lists."""
     items = np.empty(len(column), dtype=object)
     for i, value in enumerate(column.to_list()):

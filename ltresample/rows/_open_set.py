@@ -92,9 +92,9 @@ def open_set_rows(
             "or a DataLoader of samples that belong to none of the classes, or make some with the "
             "generators of ltresample.datasets."
         )
-    rows = _opened(X_aux, dtype, device)
+    rows = _open(X_aux, dtype, device)
     _check_shape(rows, tuple(example.shape[1:]))
-    look, is_byte = _looked_at(rows)
+    look, is_byte = _look_at_some(rows)
     _check_finite(rows, look)
     if len(rows.row_shape) < 2:
         _warn_of_far_columns(look, example)
@@ -195,7 +195,7 @@ def check_random_access(rows: Any) -> None:
         )
 
 
-def _opened(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:
+def _open(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:
     """Find the kind of rows for what the user passed."""
     for kind, opening in _OPENINGS.items():
         if isinstance(X_aux, kind):
@@ -208,7 +208,7 @@ def _opened(X_aux: Any, dtype: torch.dtype, device: Any) -> Rows | RowStream:
 
 
 def _open_subset(subset: Subset, dtype: torch.dtype, device: Any) -> Rows:
-    rows = _opened(subset.dataset, dtype, device)
+    rows = _open(subset.dataset, dtype, device)
     return SubsetRows(rows, torch.as_tensor(np.asarray(subset.indices, dtype=np.int64)))
 
 
@@ -238,7 +238,7 @@ def _check_shape(rows: Any, shape: tuple[int, ...]) -> None:
     )
 
 
-def _looked_at(rows: Any) -> tuple[Tensor, bool]:
+def _look_at_some(rows: Any) -> tuple[Tensor, bool]:
     """Return some rows, evenly spaced, and whether they are unsigned bytes."""
     if isinstance(rows, RowStream):
         look = rows._ahead()

@@ -114,7 +114,7 @@ class Pool:
         rows = ArrayRows(x, dtype=x.dtype, device=x.device)
         return self._replace(x=rows, y=y, reference=self, in_batch=True, index=index)
 
-    def taken(self, index: Tensor, seed: Seed) -> Tensor:
+    def take(self, index: Tensor, seed: Seed) -> Tensor:
         """Return the rows at `index` (m,), augmented as the batches of a training run are."""
         x = self.x.take(index)
         return x if self.augment is None else self.augment(x, seed.torch())

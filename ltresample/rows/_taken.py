@@ -75,12 +75,12 @@ class TakenRows(RowSource):
             if view.dtype == self.dtype:
                 return view
         n_bytes = x.shape[0] * int(np.prod(self.shape)) * self.dtype.itemsize
-        return self._converted(x) if n_bytes <= IN_MEMORY else None
+        return self._convert(x) if n_bytes <= IN_MEMORY else None
 
     def _held(self, device: torch.device) -> Tensor:
         """Copy all rows to a device; bytes stay bytes, and are scaled when they are taken."""
-        rows = _copied(self.x, self.kept_dtype, device)
-        return _scaled(rows) if self.pixels and rows.dtype != torch.uint8 else rows
+        rows = _copy(self.x, self.kept_dtype, device)
+        return _scale(rows) if self.pixels and rows.dtype != torch.uint8 else rows
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -102,10 +102,10 @@ class TakenRows(RowSource):
         if self._ready is None or self._ready.device.type == "cpu":
             rows = self.gather(index.cpu().numpy())
         else:
-            rows = self._taken_there(index)
+            rows = self._take_there(index)
         return rows if self.device is None else rows.to(self.device)
 
-    def _taken_there(self, index: Tensor) -> Tensor:
+    def _take_there(self, index: Tensor) -> Tensor:
         """Take rows without waiting for the device."""
         place = self._ready.device
         index = index.to(place)
@@ -113,32 +113,32 @@ class TakenRows(RowSource):
             if self._index_there is None:
                 self._index_there = torch.from_numpy(self.index).to(place)
             index = self._index_there[index]
-        return self._finished(self._ready.index_select(0, index))
+        return self._finish(self._ready.index_select(0, index))
 
     def gather(self, index: np.ndarray) -> Tensor:
         """Return the rows at these positions where they are: without going to the device."""
         at = index if self.index is None else self.index[index]
         if self._ready is not None:
             at = torch.from_numpy(at).to(self._ready.device, non_blocking=True)
-            return self._finished(self._ready.index_select(0, at))
+            return self._finish(self._ready.index_select(0, at))
         if isinstance(self.x, TorchDataset):
             rows = torch.stack([first_part(self.x[int(i)]).detach() for i in at]).to(self.dtype)
-            return _scaled(rows) if self.pixels else rows
+            return _scale(rows) if self.pixels else rows
         at = torch.from_numpy(at).to(self.x.device) if isinstance(self.x, Tensor) else at
-        return self._converted(self.x[at])
+        return self._convert(self.x[at])
 
-    def _converted(self, part: Any) -> Tensor:
+    def _convert(self, part: Any) -> Tensor:
         if isinstance(part, Tensor) and part is self.x and part.dtype == self.dtype:
             return part.detach()
         part = part.toarray() if sparse.issparse(part) else part
         rows = as_tensor(part, dtype=self.dtype)
         if not self.pixels:
             return rows
-        return _scaled(rows if rows.dtype != _dtype_of(part) else rows.clone())
+        return _scale(rows if rows.dtype != _dtype_of(part) else rows.clone())
 
-    def _finished(self, rows: Tensor) -> Tensor:
+    def _finish(self, rows: Tensor) -> Tensor:
         """Scale what is held as bytes."""
-        return _scaled(rows.to(self.dtype)) if rows.dtype != self.dtype else rows
+        return _scale(rows.to(self.dtype)) if rows.dtype != self.dtype else rows
 
     def subset(self, index: np.ndarray) -> TakenRows:
         """Return some of these rows, without copying them."""
@@ -221,7 +221,7 @@ def can_be_held(x: Any) -> bool:
     return isinstance(x, np.ndarray | Tensor)
 
 
-def _copied(x: np.ndarray | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _copy(x: np.ndarray | Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Copy dense rows to a device, a part at a time: a memory map stays on the disk."""
     held = torch.empty((len(x), *x.shape[1:]), dtype=dtype, device=device)
     n_rows = max(1, CHUNK // max(1, int(np.prod(x.shape[1:])) * x.dtype.itemsize))
@@ -230,7 +230,7 @@ def _copied(x: np.ndarray | Tensor, dtype: torch.dtype, device: torch.device) ->
     return held
 
 
-def _scaled(rows: Tensor) -> Tensor:
+def _scale(rows: Tensor) -> Tensor:
     """Divide new rows by 255; by a tensor, since devices would multiply by a number's inverse."""
     return rows.div_(torch.full((), 255.0, dtype=rows.dtype, device=rows.device))
 

@@ -160,12 +160,14 @@ class DistributionMatching(Method):
                 DistributionMatchingDraw.joined(list(group))
                 for _, group in itertools.groupby(draws, key=lambda draw: draw.embedding)
             ]
-            parts = [self.run_ahead(partial(self._made, state.pool, draw, f)) for draw in joined]
+            parts = [
+                self.run_ahead(partial(self._make_sets, state.pool, draw, f)) for draw in joined
+            ]
         return Made.joined(parts)
 
-    def _made(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Made:
+    def _make_sets(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Made:
         translation = self.translation
-        rows = translation.hopeful(pool, draw.rows)
+        rows = translation.rows_to_make(pool, draw.rows)
         start = starting_points(pool, draw.rows, rows, from_aux=translation.seeding.from_aux)
         embed = self._embed(pool, draw)
         sets = self._sets(pool, draw, rows, embed)
@@ -178,15 +180,13 @@ class DistributionMatching(Method):
             cost = -log_p if self.target_loss else 0 * log_p
             if torch.is_grad_enabled():
                 if f is not None and translation.source_penalty:
-                    cost = cost + translation.penalty_of(
-                        f, x, start.source[at], target, self.penalty
-                    )
+                    cost = cost + translation.penalize(f, x, start.source[at], target, self.penalty)
                 # Eq. 7, last term: u carries the gradient, rows that rest count as they stand;
                 # shared out evenly, as `descend` takes the gradient of the sum
                 cost = cost + self._matching(sets, embedded.index_copy(0, at, u)) / len(x)
             embedded[at] = u.detach()
             # Algorithm 1, line 17: L(p) and L(d) in place of M2m's Bernoulli test
-            passes = translation.confident(log_p) & self._in_class(sets, u.detach(), at)
+            passes = translation.is_confident(log_p) & self._in_class(sets, u.detach(), at)
             return cost, log_p.exp(), passes
 
         end = descend(
@@ -198,13 +198,13 @@ class DistributionMatching(Method):
             movable=start.movable,
             rest=translation.steps.rest,
         )
-        return translation.made(draw.rows, rows, end.x, end)
+        return translation.report(draw.rows, rows, end.x, end)
 
     def _embed(self, pool: Pool, draw: DistributionMatchingDraw) -> Callable[[Tensor], Tensor]:
         """Draw the member of the family; it sees rows in the units in which lengths are taken."""
         space, real = pool.space, pool.reference or pool
         enter = space.standardized if self.embedding.standardized else lambda x: x
-        calibration = enter(real.taken(draw.calibration, draw.embedding.child("augment")))
+        calibration = enter(real.take(draw.calibration, draw.embedding.child("augment")))
         member = self.embedding.member(draw.embedding.torch(), calibration=calibration)
         return lambda x: member(enter(x)).to(x.dtype)  # distances in the type of the rows
 
@@ -212,7 +212,7 @@ class DistributionMatching(Method):
         """Embed the real sets and compute the threshold of L(d)."""
         mask = draw.real_index >= 0  # (S, n)
         with torch.no_grad():
-            real_rows = (pool.reference or pool).taken(draw.real_index[mask], draw.augment)
+            real_rows = (pool.reference or pool).take(draw.real_index[mask], draw.augment)
             flat = embed(real_rows)
         device = flat.device
         real = flat.new_zeros(mask.numel(), flat.shape[1])

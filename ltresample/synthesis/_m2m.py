@@ -15,7 +15,7 @@ from ltresample.guides import Classifier
 from ltresample.rows import Pool
 from ltresample.synthesis._descent import Descent, descend, uniform_noise
 from ltresample.synthesis._method import LossTerm, Made, Method, RealBatch, Slots
-from ltresample.synthesis._seeds import DistributionSeeds, SeedDraw, Seeding, decayed
+from ltresample.synthesis._seeds import DistributionSeeds, SeedDraw, Seeding, acceptance_probability
 
 __all__ = ["M2m", "M2mDraw", "M2mState", "Start", "Steps", "starting_points"]
 
@@ -168,20 +168,20 @@ class M2m(Method):
             return torch.full_like(reach, self.steps.step_size)
         return (self.steps.travel * reach / max(1, self.steps.n_steps)).nan_to_num(0.0)
 
-    def hopeful(self, pool: Pool, draw: M2mDraw) -> Tensor:
+    def rows_to_make(self, pool: Pool, draw: M2mDraw) -> Tensor:
         """Return the rows that have a seed and that the Bernoulli test will let pass (Eq. 3)."""
         has_seed = draw.seeds.index >= 0
         if self.count_decay is None or self.seeding.from_aux:
             return has_seed.nonzero()[:, 0]
         source = draw.seeds.y_source.clamp(min=0)
         # Eq. 3 rejects with beta^((N_k0 - N_k)+); beta acts here and in the choice of seeds (Eq. 5)
-        chance = decayed(pool.counts, source, draw.y_target, self.count_decay)
+        chance = acceptance_probability(pool.counts, source, draw.y_target, self.count_decay)
         return (has_seed & (draw.uniform < chance)).nonzero()[:, 0]
 
     def make(self, state: M2mState, draws: list[M2mDraw], f=None) -> Made:
         """Make the rows of some blocks."""
         pool, draw = state.pool, M2mDraw.joined(draws)
-        rows = self.hopeful(pool, draw)
+        rows = self.rows_to_make(pool, draw)
         start = starting_points(pool, draw, rows, from_aux=self.seeding.from_aux)
 
         def objective(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -189,8 +189,8 @@ class M2m(Method):
             cost = -log_p  # CE(g(x), k)
             # Eq. 2, second term; without f it is left out, never put g in its place
             if f is not None and self.source_penalty:
-                cost = cost + self.penalty_of(f, x, start.source[at], start.target[at])
-            return cost, log_p.exp(), self.confident(log_p)
+                cost = cost + self.penalize(f, x, start.source[at], start.target[at])
+            return cost, log_p.exp(), self.is_confident(log_p)
 
         # batch statistics stay as they are, and no gradient reaches a parameter of f or g
         with evaluating(*self.g.members, *(f.members if f is not None else ())):
@@ -203,13 +203,13 @@ class M2m(Method):
                 movable=start.movable,
                 rest=self.steps.rest,
             )
-        return self.made(draw, rows, start.seed if self.insert_seed else end.x, end)
+        return self.report(draw, rows, start.seed if self.insert_seed else end.x, end)
 
     def log_p(self, x: Tensor, target: Tensor) -> Tensor:
         """Return log p_g(k | x), (m,)."""
         return self.g.log_proba(x).gather(1, target[:, None])[:, 0]
 
-    def penalty_of(
+    def penalize(
         self, f: Any, x: Tensor, source: Tensor, target: Tensor, pushed: Any = None
     ) -> Tensor:
         """Return lambda f(x)_q, (m,): q is the source class k_0, or what `pushed` says."""
@@ -220,7 +220,7 @@ class M2m(Method):
             return self.source_penalty * pushed(logits, source, target)
         return self.source_penalty * logits.gather(1, source[:, None])[:, 0]
 
-    def confident(self, log_p: Tensor) -> Tensor:
+    def is_confident(self, log_p: Tensor) -> Tensor:
         """Test g's probability of the target class (or the loss, as the paper's text has it)."""
         log_p = log_p.detach()
         # line 13 has the loss at most gamma, published code the probability at least gamma
@@ -228,7 +228,7 @@ class M2m(Method):
             -log_p <= self.min_confidence if self.loss_test else log_p.exp() >= self.min_confidence
         )
 
-    def made(self, draw: M2mDraw, rows: Tensor, x: Tensor, end: Descent) -> Made:
+    def report(self, draw: M2mDraw, rows: Tensor, x: Tensor, end: Descent) -> Made:
         """Report the end points of `rows` among all that were drawn."""
         accepted = torch.zeros(len(draw.y_target), dtype=torch.bool)
         confidence = torch.full((len(draw.y_target),), torch.nan, dtype=x.dtype)

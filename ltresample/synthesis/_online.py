@@ -93,7 +93,7 @@ class Step:
         """Take up an interrupted run."""
         self.method.load_state_dict(self.state, state)
 
-    def entered(self, x: Tensor, seed: Seed) -> Tensor:
+    def enter(self, x: Tensor, seed: Seed) -> Tensor:
         """Return the rows of a step, everything else brought up to date."""
         return x
 
@@ -115,13 +115,13 @@ class Step:
         index : Tensor of shape (B,) or None
             Positions of the rows in the training split.
         """
-        method, batch = self.method, RealBatch(self.entered(x, seed), y, index)
+        method, batch = self.method, RealBatch(self.enter(x, seed), y, index)
         state = self.state._replace(pool=self.pool.of_batch(batch.x, y, index))
         # of slots, which and how they are filled are drawn from two streams
         slotted = method.place == "replace"
         slots = method.request(state, batch, seed.child("request") if slotted else seed)
         if slotted:
-            slots = self._thinned(slots, seed.child("request", "share"))
+            slots = self._thin(slots, seed.child("request", "share"))
         if not len(slots.at):
             return Batch(batch.x, [LossTerm(slice(None), y)], 0, 0)
         own, shared = seed.child("own") if slotted else seed, seed.child("shared")
@@ -134,9 +134,9 @@ class Step:
                     len(slots.at),
                     lambda rows: method.make(state, [method.part(draw, rows)], self.f),
                 )
-        return _placed(method, state, batch, slots, made)
+        return _place(method, state, batch, slots, made)
 
-    def _thinned(self, slots: Slots, seed: Seed) -> Slots:
+    def _thin(self, slots: Slots, seed: Seed) -> Slots:
         """Leave some of the slots to their real rows."""
         if self.synthetic_share == 1:
             return slots
@@ -144,7 +144,7 @@ class Step:
         return slots.take(u < self.synthetic_share)
 
 
-def _placed(method: Method, state: Any, batch: RealBatch, slots: Slots, made: Made) -> Batch:
+def _place(method: Method, state: Any, batch: RealBatch, slots: Slots, made: Made) -> Batch:
     """Put what was made into the batch."""
     x = _PLACES[method.place](batch.x, slots, made)
     terms = method.terms(state, slots, made, batch)

@@ -165,9 +165,9 @@ class PairMixing(Method):
         follows = u < (epoch / max(1, last)) ** plan.schedule_power
         pairing = self.pairing if follows else RandomPairing()
         state = state._replace(mixes=mixes, pairing=pairing)
-        return self._informed(state, moment) if mixes and pairing.needs_affinity else state
+        return self._inform(state, moment) if mixes and pairing.needs_affinity else state
 
-    def _informed(self, state: MixState, moment: Moment) -> MixState:
+    def _inform(self, state: MixState, moment: Moment) -> MixState:
         """Return the state with a class affinity: of held-out rows, or computed once."""
         if not callable(self.class_affinity):
             return state
@@ -258,19 +258,19 @@ class PairMixing(Method):
 
     def make(self, state: MixState, draws: list[MixDraw], f: Any = None) -> Made:
         """Pair and mix some blocks, each by itself."""
-        return Made.joined([self._made(state, draw, f) for draw in draws])
+        return Made.joined([self._make_block(state, draw, f) for draw in draws])
 
-    def _made(self, state: MixState, draw: MixDraw, f: Any) -> Made:
+    def _make_block(self, state: MixState, draw: MixDraw, f: Any) -> Made:
         pool, m = state.pool, len(draw.coin)
         split = pool if draw.augment is None else pool.reference
-        x_f = None if draw.augment is None else split.taken(draw.foreground, draw.augment)
+        x_f = None if draw.augment is None else split.take(draw.foreground, draw.augment)
         front, back = self._sides(state, draw, split, x_f, f)
         # Eq. 8: for each foreground the background of the largest entry of the plan (Eq. 4)
         pairs = state.pairing.pair(front, back, draw.uniform, class_affinity=state.affinity)
         foreground, background = draw.foreground[:m], draw.background[pairs[:m].cpu()]
         source = split.labels[foreground]
         # Eq. 9: the foreground inside M, the background outside
-        x, lam = self.mixed(
+        x, lam = self.mix_pairs(
             split.x.take(foreground) if x_f is None else x_f[:m],
             pool.x.take(background),
             draw.params,
@@ -306,7 +306,7 @@ class PairMixing(Method):
         z_b = _features(state.bank, f, pool.x.x, pool.index)
         return Side(y_f, _features(state.bank, f, x_f, at_f)), Side(y_b, z_b)
 
-    def mixed(
+    def mix_pairs(
         self,
         foreground: Tensor,
         background: Tensor,

@@ -222,7 +222,7 @@ def augment_tail(
     head_i, head_j = source[draw.head[:, 0]], source[draw.head[:, 1]]
     tail_i, tail_j = source[draw.tail[:, 0]], source[draw.tail[:, 1]]
     delta = networks.delta(head_i - head_j)  # Eq. 2, (p, C, ...)
-    made, partner = _moved_both(networks, delta, tail_i, tail_j, settings)
+    made, partner = _move_both(networks, delta, tail_i, tail_j, settings)
     losses = {}
     if settings.reconstruction_weight:
         losses["reconstruction"] = _cycle(networks, delta, made, tail_i, head_i, head_j, settings)
@@ -244,19 +244,19 @@ def augment_tail(
     return Augmented(made.to(x.dtype), y[draw.tail[:, 0]], losses, loss)
 
 
-def _moved_both(networks, delta, tail_i, tail_j, settings) -> tuple[Tensor, Tensor]:
+def _move_both(networks, delta, tail_i, tail_j, settings) -> tuple[Tensor, Tensor]:
     """Move F_t^i, and F_t^j with the same delta where a loss compares them, in one pass."""
     if not (settings.tail_spread_weight or settings.head_spread_weight):
-        made = networks.moved(delta, tail_i)
+        made = networks.move(delta, tail_i)
         return made, made
-    both = networks.moved(torch.cat([delta, delta]), torch.cat([tail_i, tail_j]))
+    both = networks.move(torch.cat([delta, delta]), torch.cat([tail_i, tail_j]))
     return both[: len(delta)], both[len(delta) :]
 
 
 def _cycle(networks, delta, made, tail, head_i, head_j, settings: SafaSettings) -> Tensor:
     """Find the delta again in what it moved (Eq. 4), and the head sample by that delta (Eq. 5)."""
     found = networks.delta(tail - made if settings.consistent_sign else made - tail)
-    again = networks.moved(found, head_i)
+    again = networks.move(found, head_i)
     # L_r = |Delta^ - Delta| + |F^_h^j - F_h^j|
     errors = (found - delta).float(), (again - head_j).float()
     if settings.mean_square:

@@ -36,7 +36,7 @@ class SafaNetworks(nn.Module):
     --------
     >>> networks = SafaNetworks(8, generator=torch.Generator().manual_seed(0))
     >>> x = torch.zeros(3, 8, 4, 4)
-    >>> networks.moved(networks.delta(x - x), x).shape
+    >>> networks.move(networks.delta(x - x), x).shape
     torch.Size([3, 8, 4, 4])
     """
 
@@ -66,7 +66,7 @@ class SafaNetworks(nn.Module):
         """Return Delta = E(F^i - F^j) (Eq. 2)."""
         return self.encoder(difference)
 
-    def moved(self, delta: Tensor, x: Tensor) -> Tensor:
+    def move(self, delta: Tensor, x: Tensor) -> Tensor:
         """Return G(D([Delta; F]) + F) (Eq. 3)."""
         near = self.adapter(torch.cat([delta, x], 1)) + x
         return near + self.generator(near) if self.residual else self.generator(near)

@@ -115,7 +115,7 @@ def fit_safa(
     """
     settings, recipe = settings or SafaSettings(), recipe or SafaRecipe()
     is_head = head_classes(pool.class_counts, recipe.head_ratio)
-    fitted = FittedSafa(*_untrained(pool, seed.child("init"), recipe), is_head)
+    fitted = FittedSafa(*_build(pool, seed.child("init"), recipe), is_head)
     parameters = [*fitted.networks.parameters(), *fitted.classifier.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
     n_steps = recipe.steps_for(len(pool.y))
@@ -133,7 +133,7 @@ def fit_safa(
     return fitted._replace(networks=fitted.networks.eval(), classifier=fitted.classifier.eval())
 
 
-def _untrained(pool: Pool, seed: Seed, recipe: SafaRecipe) -> tuple[SafaNetworks, nn.Module]:
+def _build(pool: Pool, seed: Seed, recipe: SafaRecipe) -> tuple[SafaNetworks, nn.Module]:
     shape, like, generator = pool.x.row_shape, pool.space.scale, seed.torch()
     maps, n_features = len(shape) == 3, math.prod(shape)
     n_channels = shape[0] if maps else n_features
@@ -181,7 +181,7 @@ def _set_statistics(networks: SafaNetworks, pool: Pool, sides: Any, seed: Seed) 
             part.momentum = 1.0
     head, tail = (random_pairs(rows, N_LOOKED_AT, seed.child(i)) for i, rows in enumerate(sides))
     head_i, head_j, tail_i = (standard_rows(pool, index) for index in (*head.T, tail[:, 0]))
-    networks.moved(networks.delta(head_i - head_j), tail_i)
+    networks.move(networks.delta(head_i - head_j), tail_i)
 
 
 def standard_rows(pool: Pool, index: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ class Safa(Method):
             standard_rows(pool, index) for index in (*draw.head.T, draw.seeds.index)
         )
         with torch.no_grad(), evaluating(networks, classifier):
-            made = networks.moved(networks.delta(head_i - head_j), tail)  # Eq. 2 and 3
+            made = networks.move(networks.delta(head_i - head_j), tail)  # Eq. 2 and 3
             step = (made - tail).view_as(seed_x) * space.scale  # 0 in constant columns
             if space.keep_zeros:
                 near = pool.x.take(draw.seeds.anchor)

@@ -47,7 +47,9 @@ def _unknown(index: Tensor, y_source: Tensor) -> SeedDraw:
     return SeedDraw(index, torch.where(index < 0, -1, y_source), nowhere, reach)
 
 
-def decayed(class_counts: Tensor, y_source: Tensor, y_target: Tensor, count_decay: float) -> Tensor:
+def acceptance_probability(
+    class_counts: Tensor, y_source: Tensor, y_target: Tensor, count_decay: float
+) -> Tensor:
     """Return 1 - count_decay^((N_source - N_target)+), broadcast (M2m, Eq. 3 and 5)."""
     gap = (class_counts[y_source] - class_counts[y_target]).clamp(min=0).double()
     return 1 - torch.as_tensor(count_decay, dtype=torch.float64) ** gap
@@ -101,7 +103,9 @@ class DistributionSeeds:
         generator = seed.torch()
         classes = _allowed(pool, state)
         present = classes.counts.nonzero()[:, 0]
-        weights = decayed(pool.counts, present, y_target[:, None], self.count_decay)  # (m, present)
+        target = y_target[:, None]
+        # (m, present)
+        weights = acceptance_probability(pool.counts, present, target, self.count_decay)
         # published code weighs samples of the mini-batch, Algorithm 1 classes
         weights = weights * (classes.counts[present] if pool.in_batch else 1.0)
         column = _multinomial(weights, generator)

@@ -162,7 +162,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
             self._run.synthesis.divide(self._made_in_parts)
 
     @contextmanager
-    def _divided(self) -> Iterator[None]:
+    def _divide_rows(self) -> Iterator[None]:
         self._in_step = self._n_processes > 1
         try:
             yield
@@ -171,7 +171,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
 
     def train_step(self, batch, **fit_params):
         """Take one training step on the whole batch, a slice of it in each process."""
-        with self._divided():
+        with self._divide_rows():
             step = super().train_step(batch, **fit_params)
         if self._n_processes > 1:
             _same_buffers(unwrapped(self.module_))
@@ -179,7 +179,7 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
 
     def validation_step(self, batch, **fit_params):
         """Return the loss of a validation batch, a slice of it in each process."""
-        with self._divided():
+        with self._divide_rows():
             return super().validation_step(batch, **fit_params)
 
     def evaluation_step(self, batch, training=False):
@@ -199,12 +199,12 @@ class DistributedRebalancingClassifier(AccelerateMixin, DeferredRebalancingClass
         few = x[own] if own.stop > own.start else x[:1]  # all processes take part in a step
         output = module(few, **fit_params)
         if self._run is not None and self._run.head_input:
-            self._run.head_input[:] = [self._gathered(self._run.head_input[0], slices)]
+            self._run.head_input[:] = [self._gather(self._run.head_input[0], slices)]
         if isinstance(output, tuple):
-            return tuple(self._gathered(part, slices) for part in output)
-        return self._gathered(output, slices)
+            return tuple(self._gather(part, slices) for part in output)
+        return self._gather(output, slices)
 
-    def _gathered(self, part: Tensor, slices: list[slice]) -> Tensor:
+    def _gather(self, part: Tensor, slices: list[slice]) -> Tensor:
         """Put the rows of all processes together; gradients flow to those of this one."""
         sizes = [rows.stop - rows.start for rows in slices]
         part = part[: sizes[self.accelerator.process_index]]

@@ -27,7 +27,7 @@ def _training_labels(dataset: Any) -> np.ndarray:
     return to_numpy(y).astype(np.int64)
 
 
-def _planned(net: Any, dataset: Any, **settings: Any) -> EpochPlan:
+def _plan(net: Any, dataset: Any, **settings: Any) -> EpochPlan:
     """Plan the epoch in which a net is."""
     counts = np.bincount(_training_labels(dataset))
     return epoch_plan(
@@ -82,7 +82,7 @@ class DeferredResampling(Callback):
                 f"iterator_train__sampler={sampler!r}. "
                 "Pass iterator_train__sampler=ClassIndexSampler()."
             )
-        plan = _planned(
+        plan = _plan(
             net,
             dataset_train,
             rebalance="resample",
@@ -138,7 +138,7 @@ class DeferredReweighting(Callback):
 
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Set the weights of this epoch."""
-        plan = _planned(
+        plan = _plan(
             net,
             dataset_train,
             rebalance="reweight",
@@ -190,7 +190,7 @@ class DeferredSynthesis(Acceptance):
     def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Prepare when the time has come."""
         self.step_ = 0
-        begun = _planned(net, dataset_train, start=self.start).synthesizes
+        begun = _plan(net, dataset_train, start=self.start).synthesizes
         if begun and self.synthesis_ is None:
             self.synthesis_ = self._begin(net, dataset_train)
 

@@ -108,7 +108,7 @@ class Checkpoint:
         if isinstance(net.criterion_, nn.Module):
             net.criterion_.load_state_dict(state["criterion"], strict=False)
         net.history.clear()
-        net.history.extend(_decoded(state["history"]))
+        net.history.extend(_decode(state["history"]))
 
     def restore_rest(self, net: Any) -> None:
         """Put back what callbacks have learned, what a resampler trains, and the scale of losses.
@@ -122,7 +122,7 @@ class Checkpoint:
         net.optimizer_.load_state_dict(state["optimizer"])  # schedulers set rates at the beginning
         for name, callback in net.callbacks_:
             for key, value in state["callbacks"].get(name, {}).items():
-                setattr(callback, key, _decoded(value))
+                setattr(callback, key, _decode(value))
             for key, value in state["parts"].get(name, {}).items():
                 part = vars(callback).get(key)
                 if not _has_state(part):
@@ -130,7 +130,7 @@ class Checkpoint:
                         f"What the callback {name!r} has learned cannot be put back: its {key} is not "
                         f"there yet when training begins. Got {part!r}. Make it in on_train_begin."
                     )
-                part.load_state_dict(_decoded(value))
+                part.load_state_dict(_decode(value))
         if net._run.synthesis is not None:
             net._run.synthesis.load_state_dict(state["online"])
         if net._run.scaler is not None:
@@ -140,7 +140,7 @@ class Checkpoint:
 
     def write(self, net: Any) -> None:
         """Write the state after an epoch; the file is whole at any moment, also on the disk."""
-        state = _encoded(_state_of(net))
+        state = _encode(_state_of(net))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -164,7 +164,7 @@ class Checkpoint:
 def _state_of(net: Any) -> dict[str, Any]:
     module, saved = unwrapped(net.module_), unwrapped(net.module_).state_dict()
     run = net._run
-    learned = {name: _learned(name, callback) for name, callback in net.callbacks_}
+    learned = {name: _collect_learned(name, callback) for name, callback in net.callbacks_}
     return {
         "seed": list(net.seed_),
         "module": saved,
@@ -185,7 +185,7 @@ def _has_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
-def _learned(name: str, callback: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _collect_learned(name: str, callback: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a callback has learned (attributes with a trailing underscore): values, and states.
 
     Functions, classes and what belongs to one epoch are left out; of anything else that cannot be
@@ -224,25 +224,25 @@ def _can_be_written(value: Any) -> bool:
     return type(value) in PLAIN or isinstance(value, Tensor | np.generic)
 
 
-def _encoded(value: Any) -> Any:
+def _encode(value: Any) -> Any:
     """Return plain Python in place of NumPy's types, which such a file cannot hold."""
     if isinstance(value, Mapping) and not _holds_tensors(value):
-        return {_encoded(key): _encoded(part) for key, part in value.items()}
+        return {_encode(key): _encode(part) for key, part in value.items()}
     if isinstance(value, list | tuple | set):
-        return type(value)(_encoded(part) for part in value)
+        return type(value)(_encode(part) for part in value)
     if isinstance(value, np.ndarray):
         return {ARRAY: torch.from_numpy(value.copy())}
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _decoded(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {ARRAY}:
             return value[ARRAY].cpu().numpy()
         if not _holds_tensors(value):
-            return {key: _decoded(part) for key, part in value.items()}
+            return {key: _decode(part) for key, part in value.items()}
     if isinstance(value, list | tuple | set):
-        return type(value)(_decoded(part) for part in value)
+        return type(value)(_decode(part) for part in value)
     return value
 
 

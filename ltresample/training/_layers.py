@@ -95,12 +95,12 @@ def try_longer_batch(f: nn.Module, name: str, layer: nn.Module, rows: Tensor) ->
     """
     seen: list[Any] = []
 
-    def lengthened(_: nn.Module, args: Any, output: Any) -> Any:
+    def lengthen(_: nn.Module, args: Any, output: Any) -> Any:
         seen.append(output)
         fits = isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 2
         return torch.cat([output, output[:1]]) if fits else None
 
-    hook = layer.register_forward_hook(lengthened)
+    hook = layer.register_forward_hook(lengthen)
     try:
         with torch.no_grad(), evaluating(f):
             logits = f(rows)

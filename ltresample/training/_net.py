@@ -46,7 +46,7 @@ from ltresample.training._step import (
     StepTarget,
     as_trained,
     autocast_of,
-    entered,
+    enter,
     in_single,
     not_finite,
     step_loss,
@@ -234,7 +234,7 @@ class TrainingNet(DataNet):
         """Augment and synthesize, then take one training step on the batch that came out."""
         rows, y = batch
         if self._run is not None and (isinstance(rows, BatchRows) or self.augment is not None):
-            own, made = entered(self, rows, y), None
+            own, made = enter(self, rows, y), None
             if self._run.synthesizing:
                 made = self._run.synthesis(own.x, own.y, seed=own.seed, index=own.index)
             batch = as_trained(self, own, made)

@@ -59,7 +59,7 @@ def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) 
         or not a single-label classification target, or all weights are zero.
     """
     known = None if reset else net._columns
-    x, columns = _opened(net, X, reset=reset, known=known)
+    x, columns = _open(net, X, reset=reset, known=known)
     if isinstance(x, TorchDataset):
         labels = _labels_of_dataset(X, y)
     else:
@@ -83,10 +83,10 @@ def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) 
 
 def open_rows(net: Any, X: Any) -> Any:
     """Check rows to predict."""
-    return _opened(net, X, reset=False, known=net._columns)[0]
+    return _open(net, X, reset=False, known=net._columns)[0]
 
 
-def _opened(net: Any, X: Any, *, reset: bool, known: Columns | None) -> tuple[Any, Columns | None]:
+def _open(net: Any, X: Any, *, reset: bool, known: Columns | None) -> tuple[Any, Columns | None]:
     if isinstance(X, IterableDataset | DataLoader | Iterator):
         raise TypeError(
             "X must be rows that can be taken by position. Got X of type "

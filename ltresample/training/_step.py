@@ -22,7 +22,7 @@ __all__ = [
     "as_trained",
     "autocast_of",
     "check_precision",
-    "entered",
+    "enter",
     "in_single",
     "not_finite",
     "scaler_of",
@@ -52,7 +52,7 @@ class Entered(NamedTuple):
     weight: Tensor | None = None  # (B,) sample weights
 
 
-def entered(net: Any, rows: Tensor | BatchRows, y: Tensor) -> Entered:
+def enter(net: Any, rows: Tensor | BatchRows, y: Tensor) -> Entered:
     """Return a batch from the loader, augmented, on the network's device.
 
     Parameters
@@ -107,7 +107,7 @@ def step_loss(
         inputs = [logits[term.rows]]
         if needs_of(chosen).features:
             inputs.append(features[term.rows])
-        total = total + factor * _weighted(chosen, inputs, term.y, per_row)
+        total = total + factor * _weigh(chosen, inputs, term.y, per_row)
     return total
 
 
@@ -126,7 +126,7 @@ def _coefficients(term: LossTerm, weight: Tensor | None, logits: Tensor) -> tupl
     return 1.0, term.coef.to(logits) if per_row is None else per_row * term.coef.to(logits)
 
 
-def _weighted(criterion: nn.Module, inputs: list[Tensor], y: Tensor, per_row: Tensor | None):
+def _weigh(criterion: nn.Module, inputs: list[Tensor], y: Tensor, per_row: Tensor | None):
     """Apply a criterion to rows that carry coefficients."""
     logits, *features = inputs
     if per_row is None:

@@ -135,7 +135,7 @@ class StepSynthesis(Step):
             held_out = valid.rows.on(self.pool.y.device), valid.target
         super().begin_epoch(Moment(epoch, max_epochs, held_out))
 
-    def entered(self, x: Tensor, seed: Seed) -> Tensor:
+    def enter(self, x: Tensor, seed: Seed) -> Tensor:
         """Return the rows of a step in the layout in which convolutions are fast."""
         layout = torch.channels_last if x.dim() == 4 else torch.preserve_format
         if self.folded is not None:

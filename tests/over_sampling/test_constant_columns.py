@@ -122,9 +122,9 @@ def test_wide_text_is_narrow_where_few_words_are_used():
 def test_tables_of_which_nearly_all_varies_are_left_alone(data, monkeypatch):
     narrow, _, y = data
     calls = []
-    original = VaryingColumns.narrowed
+    original = VaryingColumns.narrow
     monkeypatch.setattr(
-        VaryingColumns, "narrowed", lambda *args: calls.append(args) or original(*args)
+        VaryingColumns, "narrow", lambda *args: calls.append(args) or original(*args)
     )
     M2mSampler(random_state=0).fit_resample(np.c_[narrow, np.ones(80)], y)
     assert not calls

@@ -39,12 +39,12 @@ def test_an_index_is_made_once_and_belongs_to_its_labels():
 def test_rows_are_taken_as_batches_are():
     pool = Pool(ArrayRows(torch.ones(3, 2)), torch.zeros(3), torch.tensor([3]), Space.pixels())
     index = torch.tensor([2, 0])
-    assert torch.equal(pool.taken(index, Seed(0)), torch.ones(2, 2))
+    assert torch.equal(pool.take(index, Seed(0)), torch.ones(2, 2))
 
     def noisy(x, generator):
         return x + torch.rand(x.shape, generator=generator)
 
     augmented = pool._replace(augment=noisy)
-    first, same, other = (augmented.taken(index, Seed(i)) for i in (0, 0, 1))
+    first, same, other = (augmented.take(index, Seed(i)) for i in (0, 0, 1))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)

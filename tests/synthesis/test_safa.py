@@ -398,7 +398,7 @@ def test_rows_are_a_function_of_the_draw(pool):
     one = pool.space.standardized(pool.x.take(draws[0].seeds.index[:1]))
     i, j = (pool.space.standardized(pool.x.take(rows[:1])) for rows in draws[0].head.T)
     with torch.no_grad():
-        by_hand = networks.moved(networks.delta(i - j), one)
+        by_hand = networks.move(networks.delta(i - j), one)
     by_hand = pool.space.project(by_hand * pool.space.scale + pool.space.center)
     torch.testing.assert_close(together.x[:1], by_hand, rtol=1e-4, atol=1e-4)
 

@@ -72,7 +72,7 @@ def test_gradients_are_those_of_the_whole_batch(monkeypatch):
 
         monkeypatch.setattr(torch.distributed, "all_gather", gather)
         net.criterion_, net._in_step = CrossEntropy(), True
-        logits = net._gathered(x[slices[rank]] @ weight, slices)
+        logits = net._gather(x[slices[rank]] @ weight, slices)
         loss = net.get_loss(logits, y, training=True)
         torch.testing.assert_close(loss, CrossEntropy()(x @ weight, y))
         total += torch.autograd.grad(loss, weight)[0] / 3

@@ -277,7 +277,7 @@ def test_the_scaled_logit_of_a_cosine_head_pushes_thirty_times_as_hard():
     f = MLP(4, 3, hidden=(16,), head="cosine")
     x, y = pool.x.take(torch.arange(20)), pool.y[:20]
     plain, scaled = (
-        bound(M2mSampler(scaled_penalty=option, source_penalty=0.2), pool, f).method.penalty_of(
+        bound(M2mSampler(scaled_penalty=option, source_penalty=0.2), pool, f).method.penalize(
             classifier_of(f), x, y, y
         )
         for option in (False, True)
