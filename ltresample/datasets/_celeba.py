@@ -54,10 +54,14 @@ def load_celeba5(
         Images of each class for validation and for the test; without `lists`.
     random_state : int, RandomState, Generator or None, default=0
         Source of the draw.
-    resize, crop : default=32
-        As in `ImageFiles`: the largest centre square, 32 x 32 pixels.
-    transform, check_files
-        As in `ImageFiles`.
+    resize : int, (int, int) or None, default=32
+        Length of the shorter side in pixels, the ratio of the sides is kept; or (height, width).
+    crop : int or None, default=32
+        Side of a square cut from the centre, after `resize`; in pixels.
+    transform : callable or None, default=None
+        From an image, a uint8 tensor of shape (3, H, W), to another, uint8 or float in [0, 1].
+    check_files : bool, default=True
+        Whether to look, now, if all files are there.
 
     Returns
     -------

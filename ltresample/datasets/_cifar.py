@@ -146,12 +146,26 @@ def fetch_cifar100_lt(
 
     Parameters
     ----------
-    imbalance_factor, kind, subset, random_state, data_home, download_if_missing
-        As in `fetch_cifar10_lt`.
+    imbalance_factor : float, default=100
+        N_max / N_min, from 1 to `n_max`.
+    kind : {"exp", "step"}, default="exp"
+        Profile, see `long_tailed_counts`.
     n_max : int or None, default=None
         Images of class 0. None: all 500.
+    subset : {"ldam", "m2m", "own"}, default="ldam"
+        Which images of a class: those of LDAM's code, those of M2m's code, or a draw from
+        `random_state`; see `fetch_cifar10_lt`.
+    random_state : int, RandomState, Generator or None, default=0
+        For ``subset="own"``. With an integer, images at a larger imbalance factor are among those
+        at a smaller one.
     path : path or None, default=None
-        As in `fetch_cifar10_lt`; names are ``cifar100.npz`` and ``cifar-100-python``.
+        An ``.npz`` file; or a folder with ``cifar100.npz``, or with the published files, unpacked
+        (``cifar-100-python``). Where it is given, neither cache nor network is used.
+    data_home : path or None, default=None
+        Cache folder. None stands for the environment variable LTRESAMPLE_DATA, or else
+        ``~/ltresample_data``.
+    download_if_missing : bool, default=True
+        Whether the files may be downloaded where the cache lacks them; needs torchvision.
 
     Returns
     -------

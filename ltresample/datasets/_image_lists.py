@@ -69,8 +69,15 @@ def load_image_lists(
         List files; `val` and `test` may be None.
     n_classes : int or None, default=None
         Number of classes K; labels are 0 .. K-1. None: one more than the largest label.
-    resize, crop, transform, check_files
-        As in `ImageFiles`.
+    resize : int, (int, int) or None, default=None
+        Length of the shorter side in pixels, the ratio of the sides is kept; or (height, width).
+        None: the size of the file.
+    crop : int or None, default=None
+        Side of a square cut from the centre, after `resize`; in pixels.
+    transform : callable or None, default=None
+        From an image, a uint8 tensor of shape (3, H, W), to another, uint8 or float in [0, 1].
+    check_files : bool, default=True
+        Whether to look, now, if all files are there.
 
     Returns
     -------
@@ -129,8 +136,16 @@ def load_imagenet_lt(
     lists : path or None, default=None
         Folder with ``ImageNet_LT_train.txt``, ``ImageNet_LT_val.txt``, ``ImageNet_LT_test.txt``;
         None: `path`.
-    resize, crop, transform, check_files
-        As in `ImageFiles`. Networks for ImageNet take ``resize=256, crop=224`` for the test.
+    resize : int, (int, int) or None, default=None
+        Length of the shorter side in pixels, the ratio of the sides is kept; or (height, width).
+        None: the size of the file.
+    crop : int or None, default=None
+        Side of a square cut from the centre, after `resize`; in pixels. Networks for
+        ImageNet take ``resize=256, crop=224`` for the test.
+    transform : callable or None, default=None
+        From an image, a uint8 tensor of shape (3, H, W), to another, uint8 or float in [0, 1].
+    check_files : bool, default=True
+        Whether to look, now, if all files are there.
 
     Returns
     -------
@@ -178,8 +193,15 @@ def load_places_lt(
     lists : path or None, default=None
         Folder with ``Places_LT_train.txt``, ``Places_LT_val.txt``, ``Places_LT_test.txt``; None:
         `path`.
-    resize, crop, transform, check_files
-        As in `ImageFiles`.
+    resize : int, (int, int) or None, default=None
+        Length of the shorter side in pixels, the ratio of the sides is kept; or (height, width).
+        None: the size of the file.
+    crop : int or None, default=None
+        Side of a square cut from the centre, after `resize`; in pixels.
+    transform : callable or None, default=None
+        From an image, a uint8 tensor of shape (3, H, W), to another, uint8 or float in [0, 1].
+    check_files : bool, default=True
+        Whether to look, now, if all files are there.
 
     Returns
     -------
@@ -226,8 +248,15 @@ def load_inaturalist2018(
     lists : path or None, default=None
         Folder with ``iNaturalist18_train.txt`` and ``iNaturalist18_val.txt``, or else with the
         competition's ``train2018.json`` and ``val2018.json``; None: `path`.
-    resize, crop, transform, check_files
-        As in `ImageFiles`.
+    resize : int, (int, int) or None, default=None
+        Length of the shorter side in pixels, the ratio of the sides is kept; or (height, width).
+        None: the size of the file.
+    crop : int or None, default=None
+        Side of a square cut from the centre, after `resize`; in pixels.
+    transform : callable or None, default=None
+        From an image, a uint8 tensor of shape (3, H, W), to another, uint8 or float in [0, 1].
+    check_files : bool, default=True
+        Whether to look, now, if all files are there.
 
     Returns
     -------

@@ -76,8 +76,14 @@ def make_rademacher_noise(
 
     Parameters
     ----------
-    X, n_samples, center, scale, random_state
-        As in `make_gaussian_noise`.
+    X : array-like of shape (n, n_features) or (n, n_channels, ...)
+        Real rows; give shape, type and, where these are not passed, center and scale.
+    n_samples : int or None, default=None
+        Rows to make. None: as many as X has.
+    center, scale : array-like or None, default=None
+        Mean and standard deviation, one per channel (images) or per column. None: those of X.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the noise.
 
     Returns
     -------
@@ -87,7 +93,7 @@ def make_rademacher_noise(
     Raises
     ------
     ValueError
-        As in `make_gaussian_noise`.
+        If X is empty, sparse or has fewer than two dimensions, or `n_samples` is below 1.
 
     References
     ----------
@@ -125,8 +131,12 @@ def make_blob_noise(
     ----------
     X : array-like of shape (n, n_channels, height, width) or (n, height, width)
         Real images.
-    n_samples, center, scale, random_state
-        As in `make_gaussian_noise`.
+    n_samples : int or None, default=None
+        Images to make. None: as many as X has.
+    center, scale : array-like or None, default=None
+        Mean and standard deviation, one per channel. None: those of X.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of the noise.
     image_shape : tuple of int or None, default=None
         (height, width) or (n_channels, height, width) of images that come as flat rows.
 
@@ -187,7 +197,7 @@ def permute_features(X: Any, n_samples: int | None = None, *, random_state=None)
     Raises
     ------
     ValueError
-        As in `make_gaussian_noise`.
+        If X is empty, sparse or has fewer than two dimensions, or `n_samples` is below 1.
 
     Examples
     --------

@@ -163,8 +163,22 @@ def fetch_reuters36(
 
     Parameters
     ----------
-    data_home, path, encoding, vocabulary_size, stop_words, download_if_missing
-        As in `fetch_reuters52`.
+    data_home : path or None, default=None
+        Cache folder. None stands for the environment variable LTRESAMPLE_DATA, or else
+        ``~/ltresample_data``.
+    path : path or None, default=None
+        Folder that holds ``r52-train.txt`` and ``r52-test.txt``; where it is given, neither cache
+        nor network is used.
+    encoding : {"binary", "count", "log1p", "tfidf"}, default="binary"
+        Value of a word in a document: 1 if it is there; the number of times n; ``log(1 + n)``; or
+        scikit-learn's TF-IDF.
+    vocabulary_size : int or None, default=1000
+        Number of columns: the most frequent training words and one last column for all others.
+        None gives every word a column.
+    stop_words : "english", collection of str or None, default="english"
+        Words that are left out. None keeps all.
+    download_if_missing : bool, default=True
+        Whether the files may be downloaded where the cache lacks them.
 
     Returns
     -------

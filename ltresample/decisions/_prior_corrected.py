@@ -212,7 +212,7 @@ class PriorCorrectedClassifier(ClassifierAround):
         X : array-like of shape (n_samples, n_features)
             Samples.
         target_prior : as the parameter of the class, or None, default=None
-            As in `predict_proba`.
+            Class shares at which the probabilities hold. None: the parameter of the class.
 
         Returns
         -------
@@ -230,7 +230,7 @@ class PriorCorrectedClassifier(ClassifierAround):
         X : array-like of shape (n_samples, n_features)
             Samples.
         target_prior : as the parameter of the class, or None, default=None
-            As in `predict_proba`.
+            Class shares at which the probabilities hold. None: the parameter of the class.
 
         Returns
         -------

@@ -144,10 +144,14 @@ def scaled_ahead(
 
     Parameters
     ----------
-    cost, a, b, tol
-        As in `scaled_plan`.
+    cost : Tensor of shape (S, n, m)
+        Costs in units of reg.
+    a, b : Tensor of shape (S, n) and (S, m)
+        Weights of equal, positive sum; zero where a row or column does not exist.
     n_iter : int
         Iterations that are run.
+    tol : float
+        Largest deviation of the marginals that counts as converged.
 
     Returns
     -------

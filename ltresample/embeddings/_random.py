@@ -134,8 +134,16 @@ class FixedRandomEmbedding:
 
     Parameters
     ----------
-    architecture, bn, width, layer
-        As in `RandomEmbedding`.
+    architecture : nn.Module, callable or None, default=None
+        A network that serves as a template, or a function without arguments that builds one. None:
+        the body of `SmallCNN` for images, one hidden layer of `width` ReLU units for other rows.
+    bn : {"calibrate", "init"}, default="calibrate"
+        Running statistics of batch normalisations: those of the calibration rows, or means 0 and
+        variances 1.
+    width : int or None, default=None
+        Number of features where `architecture` is None. None: 64 for images, 256 for other rows.
+    layer : str or None, default=None
+        Where the features of `architecture` are; see `ltresample.models.feature_extractor`.
     seed : int, default=0
         Chooses the weights; the generator of a draw has no influence.
 

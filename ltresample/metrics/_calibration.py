@@ -101,8 +101,14 @@ def calibration_error(
 
     Parameters
     ----------
-    y_true, proba, labels, n_bins
-        As in `reliability`.
+    y_true : array-like of shape (n_samples,)
+        Labels.
+    proba : array-like of shape (n_samples, n_classes)
+        Predicted probabilities.
+    labels : array-like of shape (n_classes,) or None, default=None
+        Classes in the order of the columns of `proba`. None stands for those in `y_true`, sorted.
+    n_bins : int, default=10
+        Number of bins on [0, 1], at least 1. More bins show finer deviations, and more noise.
 
     Returns
     -------

@@ -176,8 +176,12 @@ class LongTailReport:
             Test data.
         y : array-like of shape (n_samples,)
             Their labels.
-        class_counts, y_train, many, few
-            As in `from_predictions`.
+        class_counts : array-like of shape (n_classes,), mapping of label to int, or None
+            Number of training samples per class; pass either this or `y_train`.
+        y_train : array-like of shape (n_train,) or None
+            Labels of the training data, to be counted.
+        many, few : float, default=100, 20
+            More than `many` training samples are many-shot, less than `few` few-shot.
 
         Returns
         -------

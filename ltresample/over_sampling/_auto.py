@@ -95,7 +95,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
     classifier is fitted on all data in that way.
     `choice_report_` says what was chosen and why.
 
-    A sampler that refuses the data, for example columns of text, is left out and named in the
+    A sampler that refuses the data, for example SMOTE columns of text, is left out and named in the
     report. Each sampler's guide is fitted once for each split and shared. Trying takes about six
     fits of the classifier for each split.
 

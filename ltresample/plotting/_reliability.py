@@ -127,8 +127,11 @@ class ReliabilityDisplay:
             Test data.
         y : array-like of shape (n_samples,)
             Their labels.
-        label, n_bins
-            As in `from_predictions`.
+        label : label or None, default=None
+            The class whose probability is looked at. None: of each sample the class of the largest
+            probability.
+        n_bins : int, default=10
+            Number of bins on [0, 1], at least 1.
 
         Returns
         -------

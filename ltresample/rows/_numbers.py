@@ -257,8 +257,10 @@ def frame_column(column: Any, name: str) -> np.ndarray | Levels:
 
     Raises
     ------
-    TypeError, ValueError
-        As in `plain_objects`.
+    TypeError
+        If there is anything else than numbers or text, such as lists.
+    ValueError
+        If there are numbers and text, dates, or numbers beyond double precision.
     """
     return (_pandas_column if is_pandas(column) else _polars_column)(column, name)
 

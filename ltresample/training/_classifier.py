@@ -64,13 +64,9 @@ class DeferredRebalancingClassifier(TrainingNet):
     rebalance : {"resample", "reweight"} or None, default=None
         Draw rows, or weigh the loss, by class from `rebalance_start` on.
     rebalance_start : int or float, default=0
-        As `start`. 0 is RS or RW; later is DRS or DRW. A criterion with a switch `active`, such as
-        the influence-balanced loss, is switched on then, too.
-    weighting : {"balanced", "effective"}, default="balanced"
-        Class weights of `rebalance`: proportional to 1 / N_k, or 1 / E_k with the effective number
-        E_k = (1 - beta^N_k) / (1 - beta) [3]_ (CB-RW).
-    beta : float, default=0.9999
-        Of the effective number, in [0, 1].
+        First epoch of `rebalance`: an integer is an epoch, a float a share of `max_epochs`. 0
+        is RS or RW; later is DRS or DRW. A criterion with a switch `active`, such as the
+        influence-balanced loss, is switched on then, too.
     class_weight : "balanced", dict or None, default=None
         Class weights of the loss in all epochs, in scikit-learn's sense. None: those that the
         criterion was built with. Weights hold as long as their setting, also with `warm_start`.
@@ -80,21 +76,44 @@ class DeferredRebalancingClassifier(TrainingNet):
         Learning rate.
     max_epochs : int, default=40
         Number of epochs.
-    warmup : int, default=0
-        Epochs of linear warm-up: rate ``lr * (epoch + 1) / warmup``.
-    lr_decay : dict or None, default=None
-        Epoch (or share of `max_epochs`) to the factor that multiplies the rate from there on; the
-        papers have ``{160: 0.01, 180: 0.01}`` for 200 epochs.
     batch_size : int, default=128
         Rows in a batch; -1: all.
-    batch_size_after_start : int or None, default=None
-        Another batch size from `start` on.
     train_split : float, callable or None, default=None
         Validation part: a share of each class (each keeps at least one training row), or a callable
         such as skorch's ``ValidSplit``. None: no validation.
     augment : callable or None, default=None
         ``augment(x, generator) -> x`` for each training batch of rows (B, ...), with a
         torch.Generator; synthesis starts from augmented rows.
+    checkpoint_dir : path or None, default=None
+        Write the state after each epoch into this folder, one file for each combination of data,
+        parameters and code. ``fit`` goes on from there, with the result of an unbroken run: on the
+        CPU bit by bit. See *Interrupted runs* below.
+    callbacks : list of callbacks, "disable" or None, default=None
+        skorch's, in addition to those that are always there; "disable": none at all.
+    device : str, torch.device or None, default="cpu"
+        Where to train. None leaves everything where it is.
+    random_state : int, RandomState or None, default=None
+        Root of starting weights, splits, shuffles, dropout and synthesis. No global generator is
+        changed.
+    verbose : int, default=0
+        1: a bar of epochs; 2: a line for each epoch; with both a bar while what `resampler` needs is
+        fitted. 0: nothing. At any value the logger "ltresample" is told what was fitted and how long
+        it took (INFO), and the numbers of each epoch (DEBUG).
+
+    Other Parameters
+    ----------------
+    weighting : {"balanced", "effective"}, default="balanced"
+        Class weights of `rebalance`: proportional to 1 / N_k, or 1 / E_k with the effective number
+        E_k = (1 - beta^N_k) / (1 - beta) [3]_ (CB-RW).
+    beta : float, default=0.9999
+        Of the effective number, in [0, 1].
+    warmup : int, default=0
+        Epochs of linear warm-up: rate ``lr * (epoch + 1) / warmup``.
+    lr_decay : dict or None, default=None
+        Epoch (or share of `max_epochs`) to the factor that multiplies the rate from there on; the
+        papers have ``{160: 0.01, 180: 0.01}`` for 200 epochs.
+    batch_size_after_start : int or None, default=None
+        Another batch size from `start` on.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Of the network in training steps: the others run matrix products and convolutions in that
         type (autocast). Weights, gradients, losses and the optimizer stay in single precision, and so
@@ -103,12 +122,6 @@ class DeferredRebalancingClassifier(TrainingNet):
     synthesis_precision : {"float32", "bfloat16"}, default="float32"
         "bfloat16" makes synthesis faster on processors that have it, at a loss of precision there;
         training steps are not affected.
-    checkpoint_dir : path or None, default=None
-        Write the state after each epoch into this folder, one file for each combination of data,
-        parameters and code. ``fit`` goes on from there, with the result of an unbroken run: on the
-        CPU bit by bit. See *Interrupted runs* below.
-    callbacks : list of callbacks, "disable" or None, default=None
-        skorch's, in addition to those that are always there; "disable": none at all.
     classes : array-like of shape (n_classes,) or None, default=None
         All labels, each once, in any order. None: those in `y`. Needed to predict with parameters
         that were loaded into a net that has seen no data.
@@ -127,8 +140,6 @@ class DeferredRebalancingClassifier(TrainingNet):
     dtype : torch.dtype or None, default=None
         Floating-point type of network and rows. None: the type of the module's weights; for
         ``module=None`` double precision for tables of that type on the CPU, else single.
-    device : str, torch.device or None, default="cpu"
-        Where to train. None leaves everything where it is.
     rows_on_device : "auto" or bool, default="auto"
         Keep all training rows on the device and take batches there, 8-bit images as bytes that are
         scaled when they are taken. The result is that of rows kept elsewhere. "auto": on an
@@ -137,13 +148,6 @@ class DeferredRebalancingClassifier(TrainingNet):
     compile : bool, default=False
         Compile the network with `torch.compile`; ``compile__x`` are its parameters, such as
         ``compile__mode="reduce-overhead"`` for CUDA graphs.
-    random_state : int, RandomState or None, default=None
-        Root of starting weights, splits, shuffles, dropout and synthesis. No global generator is
-        changed.
-    verbose : int, default=0
-        1: a bar of epochs; 2: a line for each epoch; with both a bar while what `resampler` needs is
-        fitted. 0: nothing. At any value the logger "ltresample" is told what was fitted and how long
-        it took (INFO), and the numbers of each epoch (DEBUG).
     **kwargs : dict
         Parameters of components: ``module__x``, ``criterion__x``, ``optimizer__x``,
         ``iterator_train__x``, ``iterator_valid__x``, ``callbacks__name__x``.
@@ -402,8 +406,16 @@ class DeferredRebalancingClassifier(TrainingNet):
 
         Parameters
         ----------
-        X, y, sample_weight, X_aux, **fit_params
-            As in ``fit``.
+        X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
+            Rows of a table, or images; or a map-style torch Dataset of (row, label) pairs.
+        y : array-like of shape (n_samples,)
+            Labels. For a Dataset that has `targets` it may be left out.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the rows in the loss, at least 0; rows of weight 0 are left out.
+        X_aux : array-like of shape (n_aux, n_features, ...) or None, default=None
+            Open-set samples for resamplers that use them.
+        **fit_params : dict
+            Passed to the module's ``forward``.
         classes : array-like of shape (n_classes,) or None, default=None
             All labels, for the first call. None: those in `y`.
 
@@ -415,7 +427,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         Raises
         ------
         ValueError
-            As in ``fit``, and if `y` holds labels that were not there at first.
+            If the data cannot be used, or `y` holds labels that were not there at first.
         """
         self._check_parameters()
         first = self._row_shape is None

@@ -24,7 +24,8 @@ def find_layer(f: nn.Module, name: str) -> tuple[str, nn.Module]:
     f : nn.Module
         The network.
     name : str
-        As in ``f.named_modules()``; "auto" for the usual layer of a network of `ltresample.models`.
+        Its name in ``f.named_modules()``; "auto" for the usual layer of a network of
+        `ltresample.models`.
 
     Returns
     -------
