@@ -14,9 +14,26 @@ __all__ = ["advance", "counted", "phase", "progress", "quiet"]
 T = TypeVar("T")
 
 
+class _Bar:
+    """A bar that is there from the first phase on; a run without one shows nothing."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.shown: tqdm | None = None
+
+    def opened(self) -> tqdm:
+        if self.shown is None:  # a bar below another one goes when it is done
+            self.shown = tqdm(total=0, desc=self.name, leave=None)
+        return self.shown
+
+    def close(self) -> None:
+        if self.shown is not None:
+            self.shown.close()
+
+
 class _Run(NamedTuple):
     name: str
-    bar: tqdm
+    bar: _Bar
 
 
 _running: ContextVar[_Run | None] = ContextVar("running", default=None)
@@ -34,16 +51,14 @@ def progress(name: str, *, shown: bool) -> Iterator[None]:
         False: what happens inside is shown on the bar of a run around it, if there is one.
     """
     outer = _running.get()
-    # a bar below another one goes when it is done
-    bar = tqdm(total=0, desc=name, leave=None) if shown else None
-    inner = _Run(name, bar) if shown else outer and _Run(f"{outer.name}: {name}", outer.bar)
+    own = _Bar(name)
+    inner = _Run(name, own) if shown else outer and _Run(f"{outer.name}: {name}", outer.bar)
     token = _running.set(inner)
     try:
         yield
     finally:
         _running.reset(token)
-        if bar is not None:
-            bar.close()
+        own.close()
 
 
 @contextmanager
@@ -60,15 +75,16 @@ def phase(name: str, total: int = 0) -> None:
     """Begin a phase of so many steps; those of `counted` loops are added."""
     run = _running.get()
     if run is not None:
-        run.bar.reset(total)
-        run.bar.set_description(f"{run.name}: {name}")
+        bar = run.bar.opened()
+        bar.reset(total)
+        bar.set_description(f"{run.name}: {name}")
 
 
 def advance(n: int = 1) -> None:
     """Say that n steps of the phase are done."""
     run = _running.get()
     if run is not None:
-        run.bar.update(n)
+        run.bar.opened().update(n)
 
 
 def counted(steps: Iterable[T], n: int) -> Iterator[T]:
@@ -81,8 +97,9 @@ def counted(steps: Iterable[T], n: int) -> Iterator[T]:
     """
     run = _running.get()
     if run is not None:
-        run.bar.total += n
-        run.bar.refresh()
+        bar = run.bar.opened()
+        bar.total += n
+        bar.refresh()
     for step in steps:
         yield step
         advance()

@@ -124,6 +124,7 @@ class Guides:
 
         Where g was not asked for before, they are g together.
         """
+        phase("fitting the guide")
         guides = fit_fold_guides(self.pool, seed, self.recipe, n_folds=n_folds)
         self.members = guides.members
         if self.fitted is None:

@@ -9,6 +9,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.utils import data_from_dataset, to_numpy
 
+from ltresample._progress import progress
 from ltresample._random import root_seed
 from ltresample._torch import unwrapped
 from ltresample.rows import TakenRows, pool_of, table_space
@@ -200,14 +201,15 @@ class DeferredSynthesis(Acceptance):
         rows = TakenRows(X, dtype=parameter.dtype, device=parameter.device)
         space = table_space(rows, features=self.resampler.categorical_features)
         pool = pool_of(rows, torch.from_numpy(y), np.bincount(y), space=space)
-        return StepSynthesis(
-            self.resampler,
-            pool,
-            classes=np.arange(len(pool.class_counts)),
-            module=net.module_,
-            seed=self.seed_.child("prepare"),
-            raw=lambda: X,
-        )
+        with progress(type(self.resampler).__name__, shown=bool(net.verbose)):
+            return StepSynthesis(
+                self.resampler,
+                pool,
+                classes=np.arange(len(pool.class_counts)),
+                module=net.module_,
+                seed=self.seed_.child("prepare"),
+                raw=lambda: X,
+            )
 
     def on_batch_begin(self, net, batch=None, training=False, **kwargs):
         """Rewrite a training batch in place."""

@@ -31,6 +31,7 @@ from skorch.utils import to_numpy
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from ltresample._progress import progress
 from ltresample._random import Seed, global_streams
 from ltresample._torch import unwrapped
 from ltresample.exceptions import NotFiniteError
@@ -159,7 +160,10 @@ class TrainingNet(DataNet):
         run, epoch = self._run, len(self.history)
         run.begin_epoch(self, epoch)
         if run.synthesizing:
-            run.synthesis.begin_epoch(epoch, self.max_epochs, valid)
+            # what a pairing needs is fitted when it is first used
+            shown = bool(self.verbose) and self._is_main
+            with progress(type(self.resampler).__name__, shown=shown):
+                run.synthesis.begin_epoch(epoch, self.max_epochs, valid)
         self.notify("on_epoch_begin", dataset_train=train, dataset_valid=valid)
 
     def _end_epoch(self, train: RowDataset, valid: Any) -> None:
