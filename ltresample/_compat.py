@@ -7,6 +7,7 @@ from typing import Any
 from imblearn.utils import check_sampling_strategy, check_target_type
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_n_features as check_n_features
@@ -40,7 +41,36 @@ __all__ = [
     "check_target_type",
     "fit_context",
     "num_samples",
+    "refuse_truth_values",
     "safe_indexing",
     "validate_data",
     "with_callbacks",
 ]
+
+
+def refuse_truth_values(owner: str, constraints: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse True and False where a number is needed: Python would count them as 1 and 0.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the class, for the message.
+    constraints : dict
+        Constraints of the parameters, as scikit-learn writes them.
+    given : dict
+        The parameters' values.
+
+    Raises
+    ------
+    InvalidParameterError
+        If there is one.
+    """
+    for name, value in given.items():
+        allowed = constraints.get(name)
+        allowed = allowed if isinstance(allowed, list) else []
+        is_number = any(isinstance(c, Interval) for c in allowed) and "boolean" not in allowed
+        if is_number and type(value).__name__ in ("bool", "bool_"):
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {owner} must be a number, not a truth value. Got "
+                f"{value!r} instead."
+            )

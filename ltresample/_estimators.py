@@ -52,6 +52,8 @@ def weight_keyword(classifier: Any) -> str | None:
 
 def _of_pipeline(pipeline: Pipeline) -> str | None:
     name, last = pipeline.steps[-1]
+    if any(hasattr(step, "fit_resample") for _, step in pipeline.steps):
+        return None  # weights of the rows that come in do not fit those that the sampler hands on
     own = None if last in (None, "passthrough") else weight_keyword(last)
     return own and f"{name}__{own}"
 

@@ -43,6 +43,12 @@ class Classifier:
             logits = logits if self.logit_scale == 1.0 else logits * self.logit_scale
             parts.append((logits if logits.dim() == 3 else logits[None]).log_softmax(-1))
         parts = parts[0] if len(parts) == 1 else torch.cat(parts)  # (M, n, K)
+        if x.requires_grad and torch.is_grad_enabled() and not parts.requires_grad:
+            raise ValueError(
+                "g must have a gradient with respect to the rows. Got one that has none: it detaches "
+                "them, or turns them into positions of an embedding. Pass a g on real numbers, or "
+                "g=None for the default."
+            )
         return parts[0] if len(parts) == 1 else parts.logsumexp(0) - math.log(len(parts))
 
     def logits(self, x: Tensor) -> Tensor:

@@ -156,8 +156,15 @@ def unscaled_cosine_factor(*members: nn.Module) -> float:
 
 
 def _try(classifier: Classifier, example: Tensor, classes: np.ndarray, name: str) -> None:
+    if example.is_floating_point() and example.element_size() < 4:
+        raise ValueError(
+            f"{name} must hold its weights in single or double precision. Got {example.dtype}, in which "
+            f"small steps are lost. Pass {name}.float()."
+        )
     try:
         with torch.no_grad(), evaluating(*classifier.members):
+            for member in classifier.members:
+                _check_output(member(example), name)
             log_proba = classifier.log_proba(example)
     except (RuntimeError, ValueError, IndexError, TypeError) as err:
         raise ValueError(
@@ -175,6 +182,14 @@ def _try(classifier: Classifier, example: Tensor, classes: np.ndarray, name: str
         raise ValueError(
             f"{name} gives NaN or infinite outputs on rows of X. Look at the weights of {name} and "
             "at the scale of X; a network that was trained on standardised rows needs them here too."
+        )
+
+
+def _check_output(output: Any, name: str) -> None:
+    if not isinstance(output, Tensor):
+        raise TypeError(
+            f"its output must be a tensor of logits, and is a {type(output).__name__}; wrap {name} in a "
+            "module whose forward returns the logits alone"
         )
 
 

@@ -20,11 +20,12 @@ from ltresample._compat import (
     CallbackSupportMixin,
     check_sampling_strategy,
     fit_context,
+    refuse_truth_values,
     with_callbacks,
 )
 from ltresample._progress import advance, phase, progress
 from ltresample._random import Seed, root_seed
-from ltresample.exceptions import LongTailWarning
+from ltresample.exceptions import LongTailWarning, refuse_class
 from ltresample.guides import default_device
 from ltresample.over_sampling._carried import CarriesLabels
 from ltresample.over_sampling._data import Data, open_data, real_pool, within_range
@@ -89,7 +90,11 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         "max_rounds": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "device": [None, str, torch.device],
-        "n_jobs": [None, Integral],
+        "n_jobs": [
+            None,
+            Interval(Integral, None, -1, closed="right"),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "verbose": ["verbose"],
     }
     _presets: ClassVar[dict[str, Any]] = {"auto": Settings()}
@@ -118,6 +123,14 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
             Constraints of other parameters, as scikit-learn writes them.
         """
         return {**{name: cls._parameter_constraints[name] for name in names}, **own}
+
+    def _validate_params(self) -> None:
+        """Check parameters; neither classes nor truth values stand for what they are not."""
+        given = self.get_params(deep=False)
+        for name, value in given.items():
+            refuse_class(value, name)
+        refuse_truth_values(type(self).__name__, self._parameter_constraints, given)
+        super()._validate_params()
 
     @abstractmethod
     def method(self, settings: Any, pool: Pool, guides: Guides) -> Method:
@@ -183,7 +196,7 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         Parameters
         ----------
         X : array-like, data frame, sparse matrix or tensor of shape (n_samples, n_features, ...)
-            Real samples: rows of a table, or images with values in [0, 1] or whole numbers in
+            Real samples: rows of a table, or images with values in [0, 1] or bytes (uint8) in
             [0, 255]. Never modified.
         y : array-like of shape (n_samples,)
             Their labels.

@@ -29,6 +29,7 @@ from ltresample.rows import (
     plain_labels,
     pool_of,
     units_of,
+    warn_of_pixel_range,
 )
 
 __all__ = ["Data", "labels_of", "open_data", "real_pool", "within_range"]
@@ -68,6 +69,7 @@ def open_data(sampler: Any, X: Any, y: Any) -> Data:
     labels = labels_of(y)
     source, values, columns = open_values(sampler, X, reset=True)
     check_consistent_length(values, labels)
+    warn_of_pixel_range(values, "X")
     categories = categories_of(values, columns, sampler.categorical_features)
     sampler.columns_, sampler._columns = categories.report, columns
     classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)

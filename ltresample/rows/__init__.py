@@ -26,7 +26,7 @@ from ltresample.rows._open_set import (
     open_beside,
     open_set_rows,
 )
-from ltresample.rows._pixels import PixelUnit, pixel_unit
+from ltresample.rows._pixels import PixelUnit, looked_at, pixel_unit
 from ltresample.rows._pool import ClassIndex, Pool, index_of, pool_of
 from ltresample.rows._sources import (
     ArrayRows,
@@ -74,6 +74,7 @@ __all__ = [
     "in_type",
     "index_of",
     "one_hot_groups",
+    "looked_at",
     "open_beside",
     "open_set_rows",
     "open_values",

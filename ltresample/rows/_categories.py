@@ -135,7 +135,7 @@ def named_columns(features: Any, columns: Columns) -> np.ndarray:
 
 
 def _flat(features: Any) -> Iterator[Any]:
-    if isinstance(features, str):
+    if not isinstance(features, list | tuple | dict | set) and np.ndim(features) == 0:
         yield features
         return
     for item in features:

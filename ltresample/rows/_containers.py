@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ltresample._torch import to_numpy
 from ltresample.rows._foreign import is_categorical, is_frame, is_pandas, is_sparse_type
-from ltresample.rows._table import Columns
+from ltresample.rows._table import Columns, as_array
 
 __all__ = ["container_of", "extended_index", "in_type", "take_labels", "take_rows"]
 
@@ -54,7 +54,7 @@ class Container:
 
     def open(self, values: Any, n_new: int) -> None:
         """Make room for `n_new` rows behind the validated `values`."""
-        source = np.asarray(self.x)
+        source = as_array(self.x)
         source = source if source.dtype.kind in "biufO" or source.dtype.kind == "V" else values
         self.n, self.dtype = values.shape[0], values.dtype
         self.out = np.empty((self.n + n_new, *source.shape[1:]), dtype=source.dtype)

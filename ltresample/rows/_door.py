@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from ltresample.rows._numbers import is_missing, plain_array, plain_sparse, plai
 from ltresample.rows._table import (
     Columns,
     array_columns,
+    as_array,
     columns_of,
     encoded_table,
     plain_values,
@@ -93,8 +95,15 @@ def open_values(
     array([[1.5, 2. ]], dtype=float32)
     """
     X = known_container(X, name)
+    _check_names_differ(X, name)
     check_feature_names(estimator, X, reset=reset)
     values, columns = _as_numbers(X, name, known, on_device=on_device)
+    if columns is None and known is not None and known.levels:
+        called = [known.label(i) for i in list(known.levels)[:5]]
+        raise ValueError(
+            f"{name} must hold categories in column(s) {called}, as in fit. Got numbers throughout, in "
+            f"a {type(X).__name__}. Pass a frame, or an array of objects, with the columns of fit."
+        )
     if isinstance(values, Tensor):
         _check_tensor(values, name)
     else:
@@ -112,6 +121,18 @@ def open_values(
     check_finite(values, name, columns)
     check_image_layout(tuple(values.shape[1:]), name)
     return Opened(X, values, columns)
+
+
+def _check_names_differ(X: Any, name: str) -> None:
+    if not is_frame(X):
+        return
+    count = Counter(X.columns)
+    twice = [column for column, n in count.items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"The columns of {name} must have different names. Got {twice[:5]} more than once. Rename "
+            f"them, or drop what is there twice with X.loc[:, ~X.columns.duplicated()]."
+        )
 
 
 def open_numbers(X: Any, name: str) -> Any:
@@ -162,19 +183,23 @@ def _array(X: Any, name: str) -> np.ndarray:
             raise TypeError(
                 f"np.matrix is not supported as {name}. Got shape {X.shape}. Pass np.asarray(X)."
             )
-        return X
+        return _with_rows(X, X, name)
     if isinstance(X, Mapping | set | frozenset | str | bytes) or callable(X):
         raise TypeError(
             f"{name} must hold rows in an array, a tensor, a sparse matrix or a data frame. Got an "
             f"object of type {type(X).__name__}. Pass, for example, pandas.DataFrame(X)."
         )
     try:
-        array = np.asarray(X)
+        array = as_array(X)
     except ValueError as err:
         raise ValueError(
             f"{name} must hold rows of one length. Got rows that differ: {err}. Give each row as many "
             "numbers as there are columns."
         ) from None
+    return _with_rows(array, X, name)
+
+
+def _with_rows(array: np.ndarray, X: Any, name: str) -> np.ndarray:
     if array.ndim == 0:
         raise TypeError(
             f"{name} must hold rows in an array, a tensor, a sparse matrix or a data frame. Got an "
@@ -361,10 +386,19 @@ def plain_labels(y: Any) -> Any:
     if isinstance(y, Tensor):
         y = tensor_values(plain_tensor(y, "y"))
     y = y.to_numpy() if has(y, "to_numpy") else y
+    if isinstance(y, np.ma.MaskedArray):
+        if np.ma.is_masked(y):
+            raise ValueError(
+                "Input y contains masked labels. Got them in "
+                f"{int(np.ma.getmaskarray(y).sum())} rows. Leave these rows out, or give them a label."
+            )
+        y = y.data
     if not isinstance(y, np.ndarray):
         if not isinstance(y, Sized) or isinstance(y, str | bytes | Mapping):
             return y
         y = np.asarray(y)
+    if y.dtype.kind == "T":  # text of variable width, which scikit-learn cannot take
+        y = y.astype(object)
     if y.dtype.kind != "O" or y.ndim > 2:
         return y if y.dtype.kind not in "biufc" or y.dtype.isnative else plain_array(y, "y")
     items = y.ravel().tolist()

@@ -84,7 +84,7 @@ def plain_array(x: np.ndarray, name: str) -> np.ndarray:
         )
     if kind in "mM":
         _refuse(name, f"dates or times of type {x.dtype}", _DATES)
-    if kind in "SU":
+    if kind in "SUT":
         _refuse(
             name,
             f"text of type {x.dtype}",

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ltresample._torch import as_tensor
-from ltresample.rows._sources import first_part
+from ltresample.rows._sources import first_part, stacked
 
 __all__ = ["PixelUnit", "is_scaled", "looked_at", "pixel_unit"]
 
@@ -85,9 +85,11 @@ def looked_at(x: Any) -> Tensor:
     n = len(x) if isinstance(x, Dataset) else x.shape[0]
     index = torch.linspace(0, n - 1, min(n, LOOK), dtype=torch.float64).long()
     if isinstance(x, Dataset):
-        return torch.stack([first_part(x[i]).detach() for i in _few(index)])
+        return stacked([first_part(x[i]).detach() for i in _few(index)])
     at = index.to(x.device) if isinstance(x, Tensor) else index.numpy()
-    return as_tensor(x[at])
+    look = as_tensor(x[at])
+    # PyTorch cannot order unsigned numbers of more than 8 bits
+    return look.double() if look.dtype in (torch.uint16, torch.uint32, torch.uint64) else look
 
 
 def _few(index: Tensor) -> list[int]:

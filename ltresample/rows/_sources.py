@@ -26,6 +26,7 @@ __all__ = [
     "SubsetRows",
     "checked_finite",
     "first_part",
+    "stacked",
 ]
 
 _PAGES_READ = 2 << 20  # most bytes that one row in a random place brings in: a huge page
@@ -305,11 +306,32 @@ class ScaledStream(ScaledRows):
         return self.rows.read(m).mul_(self.factor)
 
 
+def stacked(items: list[Tensor]) -> Tensor:
+    """Stack the rows of a Dataset.
+
+    Raises
+    ------
+    ValueError
+        If they differ in shape.
+    """
+    shapes = {tuple(item.shape) for item in items}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The items of a Dataset must have rows of one shape. Got {sorted(shapes)[:4]}. Pad, crop "
+            "or resize them in its transform."
+        )
+    return torch.stack(items)
+
+
 def first_part(item: Any) -> Tensor:
     """Take the row or rows out of what a Dataset or a loader gives."""
-    while isinstance(item, list | tuple):
+    while isinstance(item, list | tuple) and not _is_row_of_numbers(item):
         item = item[0]
     return item if isinstance(item, Tensor) else as_tensor(plain_array(np.asarray(item), "A row"))
+
+
+def _is_row_of_numbers(item: list | tuple) -> bool:
+    return isinstance(item, list) and all(isinstance(v, int | float) for v in item)
 
 
 def checked_finite(x: Tensor) -> Tensor:

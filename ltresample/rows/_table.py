@@ -14,6 +14,7 @@ from ltresample.rows._numbers import Levels, frame_column, plain_array, plain_ob
 __all__ = [
     "Columns",
     "array_columns",
+    "as_array",
     "columns_of",
     "encoded_table",
     "plain_values",
@@ -80,6 +81,24 @@ def _taken(levels: list[Any], codes: np.ndarray) -> np.ndarray:
     items = np.empty(len(codes), dtype=object)
     items[:] = [levels[code] for code in codes]
     return items
+
+
+def as_array(x: Any) -> np.ndarray:
+    """Return `x` as an array; lists of rows that hold text keep the numbers beside it as they are.
+
+    Raises
+    ------
+    ValueError
+        If rows differ in length.
+
+    Examples
+    --------
+    >>> as_array([["red", 1.5], ["blue", 2.0]]).tolist()
+    [['red', 1.5], ['blue', 2.0]]
+    """
+    array = np.asarray(x)
+    is_text = array.dtype.kind in "SU" and isinstance(x, list | tuple)
+    return np.asarray(x, dtype=object) if is_text else array
 
 
 def columns_of(x: Any) -> list[tuple[Any, Any]] | None:

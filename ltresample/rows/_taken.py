@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ltresample._torch import as_tensor
 from ltresample.rows._categories import categories_of
 from ltresample.rows._pixels import PixelUnit, is_scaled, pixel_unit
-from ltresample.rows._sources import RowSource, first_part
+from ltresample.rows._sources import RowSource, first_part, stacked
 from ltresample.rows._space import Space, space_of
 from ltresample.rows._table import Columns, array_columns
 
@@ -122,7 +122,7 @@ class TakenRows(RowSource):
             at = torch.from_numpy(at).to(self._ready.device, non_blocking=True)
             return self._finish(self._ready.index_select(0, at))
         if isinstance(self.x, TorchDataset):
-            rows = torch.stack([first_part(self.x[int(i)]).detach() for i in at]).to(self.dtype)
+            rows = stacked([first_part(self.x[int(i)]).detach() for i in at]).to(self.dtype)
             return _scale(rows) if self.pixels else rows
         at = torch.from_numpy(at).to(self.x.device) if isinstance(self.x, Tensor) else at
         return self._convert(self.x[at])

@@ -14,6 +14,7 @@ from skorch.utils import data_from_dataset, is_skorch_dataset
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ltresample._compat import refuse_truth_values
 from ltresample._random import Seed, global_streams
 from ltresample.exceptions import refuse_class
 from ltresample.rows import (
@@ -59,6 +60,7 @@ class DataNet(ParameterNet):
         self.check_training_readiness()
         refuse_class(self.resampler, "resampler")
         given = {k: v for k, v in vars(self).items() if k in self._parameter_constraints}
+        refuse_truth_values(type(self).__name__, self._parameter_constraints, given)
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
         if self.class_weight is not None and self.rebalance == "reweight":
             raise ValueError(

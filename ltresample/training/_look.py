@@ -50,12 +50,19 @@ def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
     def ask(x: Tensor) -> Any:
         return first_of(module(x, **fit_params))
 
+    trained = [p for p in module.parameters() if p.requires_grad]
+    with evaluating(module):
+        with torch.enable_grad():
+            for p in trained:
+                p.requires_grad_()
+            output = module(few, **fit_params)
+        _check_trainable(first_of(output), name, frozen=not trained)
     with torch.no_grad(), evaluating(module):
-        output = module(few, **fit_params)
         logits = _checked(output, name, (m, n_classes))
         kind = kind_of(logits)
         if net.resampler is not None and not net._works_inside:
             _check_for_synthesis(output, kind, name)
+            _check_type_for_synthesis(logits, name)
         check_outputs_fit(criterion, kind, logits, name)
         warning = check_head(criterion, module, few, ask)
     if warning is not None:
@@ -98,6 +105,28 @@ def _checked(output: Any, name: str, shape: tuple[int, int]) -> Tensor:
             "starting weights, and scale X: very large values overflow."
         )
     return logits
+
+
+def _check_trainable(logits: Any, name: str, *, frozen: bool) -> None:
+    if not isinstance(logits, Tensor) or logits.requires_grad or not logits.is_floating_point():
+        return  # the next checks say what is wrong with the others
+    raise ValueError(
+        f"The network cannot be trained: its outputs have no gradient. Got {name}, "
+        + (
+            "all of whose parameters are frozen. Set requires_grad_(True) on some of them."
+            if frozen
+            else "whose forward cuts the graph. Leave out detach() and torch.no_grad()."
+        )
+    )
+
+
+def _check_type_for_synthesis(logits: Tensor, name: str) -> None:
+    if logits.element_size() < 4:
+        raise ValueError(
+            "A resampler works in single or double precision. Got "
+            f"{logits.dtype} from {name}. Keep the network's weights in float32; "
+            "precision='bfloat16' or 'float16' trains in half precision."
+        )
 
 
 def _check_for_synthesis(output: Any, kind: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from ltresample.rows import (
     Columns,
     check_image_layout,
     first_part,
+    looked_at,
     open_values,
     plain_labels,
     warn_of_pixel_range,
@@ -71,7 +72,7 @@ def open_training(net: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool) 
         labels = plain_labels(y)
         check_consistent_length(x, labels)
     if reset:  # later on the unit is known
-        look = first_part(x[0])[None] if isinstance(x, TorchDataset) else x
+        look = looked_at(x) if isinstance(x, TorchDataset) else x
         warn_of_pixel_range(look, "X")
     labels = labels_of(labels)
     if sample_weight is None:
@@ -105,6 +106,11 @@ def _open(net: Any, X: Any, *, reset: bool, known: Columns | None) -> tuple[Any,
 
 def _check_items(X: TorchDataset) -> None:
     """Look at the first item of a map-style Dataset."""
+    if not isinstance(X, Sized):
+        raise TypeError(
+            "A Dataset must say how many items it has. Got a "
+            f"{type(X).__name__} without __len__. Give it a method __len__ that returns the number."
+        )
     if not len(X):
         raise ValueError(
             f"X must hold at least one row. Got an empty {type(X).__name__}. Pass a Dataset of "

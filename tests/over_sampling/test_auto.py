@@ -151,6 +151,16 @@ def test_rows_that_samplers_refuse_are_served_without_one(data):
     assert set(model.predict(words)) <= {"usual", "rare"}
 
 
+def test_text_columns_are_served(data):
+    X, y = data
+    words = pd.DataFrame({"word": np.where(y == "rare", "up", "down"), "more": X[:, 1].round(1)})
+    words.loc[::9, "word"] = "level"
+    inner = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    model = AutoResampledClassifier(inner, cv=3, random_state=0).fit(words, y)
+    assert set(model.choice_report_.failures) == {"SMOTE 30%"}  # ours take text as categories
+    assert set(model.predict(words)) == {"usual", "rare"}
+
+
 @pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
 def test_sparse_many_classes_weights_and_searches(data):
     X, y = make_classification(
