@@ -204,7 +204,7 @@ class MinimumCostClassifier(ClassifierAround):
         classes = np.asarray(getattr(self._inner(), "classes_", np.unique(labels)))  # frozen ones
         costs = self._costs(classes)
         if sample_weight is not None:
-            check_sample_weight(sample_weight, labels)
+            check_sample_weight(sample_weight, labels, ensure_non_negative=True)
         self._fit_inner(X, y, self._inner_params(sample_weight, fit_params))
         self.cost_matrix_ = costs
         return self

@@ -160,7 +160,9 @@ class TunedOffsetsClassifierCV(ClassifierAround):
             )
         labels = read_labels(y)
         X, y = indexable(X, y)
-        weight = None if sample_weight is None else check_sample_weight(sample_weight, labels)
+        weight = sample_weight
+        if weight is not None:
+            weight = check_sample_weight(weight, labels, ensure_non_negative=True)
         _check_classes(labels, weight)
         to_fit, to_split, to_score = self._params(weight, fit_params)
         scorer = self._scorer()

@@ -149,7 +149,9 @@ class PriorCorrectedClassifier(ClassifierAround):
         # refused before any fit: a prior that is named needs no count
         _named_prior(self.target_prior, classes, "target_prior", counted=np.ones(len(classes)))
         self._training_prior(classes, counted=np.ones(len(classes)))
-        weight = None if sample_weight is None else check_sample_weight(sample_weight, labels)
+        weight = sample_weight
+        if weight is not None:
+            weight = check_sample_weight(weight, labels, ensure_non_negative=True)
         self._fit_inner(X, y, self._inner_params(sample_weight, fit_params))
         counted = count_prior(labels, self.classes_, _with_class_weight(self, labels, weight))
         self.training_prior_ = self._training_prior(self.classes_, counted)

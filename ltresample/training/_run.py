@@ -272,4 +272,10 @@ def _class_weight(class_weight: Any, classes: np.ndarray, counts: np.ndarray) ->
             f"class_weight names classes that are not in y. Got {unknown!r}; y has "
             f"{classes.tolist()[:20]!r}."
         )
-    return np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=np.float64)
+    weight = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=float)
+    if not weight.any():
+        raise ValueError(
+            f"class_weight must leave a class with a weight above 0. Got {class_weight!r}, with which "
+            "nothing would be learnt."
+        )
+    return weight

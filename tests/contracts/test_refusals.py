@@ -9,7 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from ltresample import LongTailWarning
+from ltresample import (
+    LongTailWarning,
+    MinimumCostClassifier,
+    PriorCorrectedClassifier,
+    TunedOffsetsClassifierCV,
+)
 from ltresample.over_sampling import (
     DistributionMatchingOversampler,
     M2mSampler,
@@ -263,3 +268,25 @@ def test_weights_do_not_go_through_a_sampler_in_a_pipeline(table):
     assert model.predict(X).shape == (60,)
     with pytest.raises(ValueError, match="takes no sample_weight"):
         model.fit(X, y, sample_weight=np.ones(60))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        PriorCorrectedClassifier(LogisticRegression()),
+        TunedOffsetsClassifierCV(LogisticRegression()),
+        MinimumCostClassifier(LogisticRegression(), 1 - np.eye(3)),
+        ResampledClassifier(LogisticRegression(), SAFASampler()),
+        net(),
+    ],
+)
+def test_no_weight_is_negative(model, table):
+    X, y = table
+    for weight in (np.where(np.arange(60) == 7, -1.0, 1.0), -np.ones(60)):
+        with pytest.raises(ValueError, match="Negative values.*sample_weight"):
+            model.fit(X, y, sample_weight=weight)
+
+
+def test_class_weights_that_are_all_zero(table):
+    with pytest.raises(ValueError, match="leave a class with a weight above 0"):
+        net(class_weight={0: 0, 1: 0, 2: 0}).fit(*table)
