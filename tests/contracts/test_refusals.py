@@ -275,7 +275,7 @@ def test_weights_do_not_go_through_a_sampler_in_a_pipeline(table):
     [
         PriorCorrectedClassifier(LogisticRegression()),
         TunedOffsetsClassifierCV(LogisticRegression()),
-        MinimumCostClassifier(LogisticRegression(), 1 - np.eye(3)),
+        MinimumCostClassifier(LogisticRegression()),
         ResampledClassifier(LogisticRegression(), SAFASampler()),
         net(),
     ],
