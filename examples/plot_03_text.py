@@ -51,7 +51,7 @@ for place in (*order[:3], *order[-3:]):
     print(f"  {names[place]:24}{counts[place]:4}")
 
 # %%
-# Five pipelines with the same words and the same linear model. A linear guide, the classifier that
+# Six pipelines with the same words and the same linear model. A linear guide, the classifier that
 # judges the synthetic texts, is fitted in a moment however many words there are; and a tenth of what
 # classes lack (``PartialFill``) is plenty.
 

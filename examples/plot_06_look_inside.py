@@ -7,7 +7,7 @@ that it returns where it comes from, and how many candidates its guide, the clas
 rejected. This example goes through four questions: is the guide any good, were candidates accepted, do
 the rows look right, and do they help?
 
-The data: digits of 8 x 8 pixels, 150 training images of the digit 0 down to five of the digit 9.
+The data: digits of 8 x 8 pixels, 120 training images of the digit 0 down to four of the digit 9.
 """
 
 import warnings

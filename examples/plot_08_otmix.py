@@ -86,7 +86,7 @@ front, back = front[shown], back[partner[shown]]
 mix = CutMix(alpha=4.0, shared=False)
 boxes = mix.draw(len(shown), (8, 8), torch.Generator().manual_seed(0))
 triples = list(zip(front, back, mix.mix(front, back, boxes).x, strict=True))
-TransportPlanDisplay(
+display = TransportPlanDisplay(
     plan, y[balanced], y[natural], pairs=partner, images=triples, examples=shown
 ).plot()
 

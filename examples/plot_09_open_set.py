@@ -5,8 +5,8 @@ Open-set data: images of none of the classes
 A network is to tell the digits 0 to 6 apart; of the last ones it sees very few images. The digits 7 to
 9 belong to no class, but there are plenty of them. Open-sampling puts such images into every training
 step, with labels drawn anew from a distribution that makes the class prior flat: rare classes are drawn
-more often. Natural images are compared with two sets that need no collecting. After too short a
-training open-set images do harm.
+more often. Natural images are compared with two sets that need no collecting. After a short training
+open-set images do not help yet.
 """
 
 import matplotlib.pyplot as plt
@@ -92,8 +92,8 @@ for seed in range(3):
 
 # %%
 # The table: balanced accuracy (bACC) on test images after 40 epochs and at the end, mean ± standard
-# deviation over three seeds. After 40 epochs the networks with open-set images are behind; at the end
-# they are ahead, by about as much as seeds differ. Natural images, the other digits, are no better than
+# deviation over three seeds. After 40 epochs the networks with open-set images are behind, at the end
+# they are ahead, both by no more than seeds differ. Natural images, the other digits, are no better than
 # noise.
 
 print(f"{'open-set images':20}{'40 epochs':>14}{'100 epochs':>14}")

@@ -150,7 +150,7 @@ class TransportPlanDisplay:
         same = np.mean(self.y_foreground == self.y_background[self.pairs])
         ax.set_title(f"transport plan; {same:.0%} of the pairs within a class", fontsize=10)
         bar = ax.figure.colorbar(picture, ax=ax, fraction=0.04, pad=0.02)
-        bar.set_ticks([0, 0.25**0.5, 0.5**0.5, 1], labels=["0", ".25", ".5", "1"])
+        bar.set_ticks([0, 0.25**0.5, 0.5**0.5, 1], labels=["0", "0.25", "0.5", "1"])
         bar.set_label("share of the foreground's mass")
 
     def _draw_images(self, figure: Any) -> None:
