@@ -13,7 +13,7 @@ from ltresample._torch import evaluating
 from ltresample.guides._classifier import Classifier
 from ltresample.guides._confusion import proba_of_estimator
 from ltresample.guides._fit import GuideRecipe, balanced_rows, in_closed_form, is_wide
-from ltresample.guides._folds import FoldGuides, fit_fold_guides, held_out_guide
+from ltresample.guides._folds import fit_fold_guides, held_out_guide
 from ltresample.rows import Pool, SubsetRows
 
 __all__ = ["GuideScore", "score_of_estimator", "score_of_recipe", "score_on_training_rows"]
@@ -97,12 +97,8 @@ def score_of_recipe(pool: Pool, seed: Seed, recipe: GuideRecipe) -> GuideScore:
         guides = fit_fold_guides(pool, seed, recipe)
     else:
         guides, pool = held_out_guide(pool, seed, recipe)
-    proba = _with_repeats(guides, guides.out_of_fold_proba(pool))
-    return GuideScore.of(proba, pool.y)
-
-
-def _with_repeats(guides: FoldGuides, proba: Tensor) -> Tensor:
-    return proba if guides.fold.dim() == 2 else proba[None]
+    proba = guides.out_of_fold_proba(pool)
+    return GuideScore.of(proba if guides.fold.dim() == 2 else proba[None], pool.y)
 
 
 def score_of_estimator(

@@ -256,7 +256,10 @@ def _check_finite(rows: Any, look: Tensor) -> None:
     """Refuse NaN and infinity: in an array everywhere, block by block, else in a part of it."""
     checked_finite(look)
     x = rows.x
-    if x is None or not _may_be_infinite(x):
+    if x is None:
+        return
+    # whole numbers are finite
+    if not (x.is_floating_point() if isinstance(x, Tensor) else x.dtype.kind == "f"):
         return
     if sparse.issparse(x):
         checked_finite(torch.from_numpy(x.data))
@@ -265,10 +268,6 @@ def _check_finite(rows: Any, look: Tensor) -> None:
     for start in range(0, x.shape[0], max(1, (1 << 24) // width)):
         checked_finite(as_tensor(x[start : start + max(1, (1 << 24) // width)]))
         drop_mapped_pages(x)
-
-
-def _may_be_infinite(x: Any) -> bool:
-    return x.is_floating_point() if isinstance(x, Tensor) else x.dtype.kind == "f"
 
 
 def _warn_of_far_columns(look: Tensor, example: Any) -> None:

@@ -85,15 +85,12 @@ def looked_at(x: Any) -> Tensor:
     n = len(x) if isinstance(x, Dataset) else x.shape[0]
     index = torch.linspace(0, n - 1, min(n, LOOK), dtype=torch.float64).long()
     if isinstance(x, Dataset):
-        return stacked([first_part(x[i]).detach() for i in _few(index)])
+        few = index[:: max(1, len(index) // LOOK_ITEMS)]  # an item may be read from a file
+        return stacked([first_part(x[i]).detach() for i in few.tolist()])
     at = index.to(x.device) if isinstance(x, Tensor) else index.numpy()
     look = as_tensor(x[at])
     # PyTorch cannot order unsigned numbers of more than 8 bits
     return look.double() if look.dtype in (torch.uint16, torch.uint32, torch.uint64) else look
-
-
-def _few(index: Tensor) -> list[int]:
-    return index[:: max(1, len(index) // LOOK_ITEMS)].tolist()
 
 
 def _are_images(x: Any) -> bool:

@@ -130,7 +130,9 @@ class M2m(Method):
         # Algorithm 1, lines 5 and 6: k_0 ~ Q(k_0 | k) (Eq. 5), x_0 a random sample of k_0
         seeds = self.seeding.draw(pool, state.seeding, slots.y, seed.child("seeds"))
         rows = pool.aux_x if self.seeding.from_aux else pool.x
-        radius, dtype = self._radius(seeds.reach), pool.space.scale.dtype
+        radius, dtype = self.steps.noise_radius, pool.space.scale.dtype
+        if radius is None:  # unknown reach: no noise
+            radius = (self.steps.noise * seeds.reach).nan_to_num(0.0)
         # line 7: delta, in units of the space, so that one radius suits all columns
         generator, shape = seed.child("noise").torch(), (m, *rows.row_shape)
         noise = self.steps.draw_noise(shape, radius, generator, dtype, seeds.index >= 0)
@@ -158,10 +160,6 @@ class M2m(Method):
     def part(self, draw: M2mDraw, rows: Tensor) -> M2mDraw:
         """Return the draw of some rows."""
         return draw.part(rows)
-
-    def _radius(self, reach: Tensor) -> Tensor | float:
-        fixed = self.steps.noise_radius
-        return (self.steps.noise * reach).nan_to_num(0.0) if fixed is None else fixed
 
     def _step_size(self, reach: Tensor) -> Tensor:
         if self.steps.step_size is not None:

@@ -94,7 +94,8 @@ def fill(
     state = method.begin(pool, seed, wanted)
     for number in range(max_rounds):
         blocks = _blocks(method, state, rows, filled.y, seed, number)
-        jobs = _passes(blocks, max(1, batch_size // method.block_size))
+        size = max(1, batch_size // method.block_size)  # blocks of a pass
+        jobs = [blocks[start : start + size] for start in range(0, len(blocks), size)]
         call, run = delayed(_make), Parallel(n_jobs=n_jobs, return_as="generator")
         for job, made in zip(jobs, run(call(method, state, job, f) for job in jobs), strict=True):
             n = _record(filled, job, made, number, write)
@@ -147,10 +148,6 @@ def _blocks(
         _Block(Slots(part, y[part]), seed.child("block", k, i), seed.child("shared", i))
         for i, k, part in sorted(numbered, key=lambda entry: entry[0])
     ]
-
-
-def _passes(blocks: list[_Block], size: int) -> list[list[_Block]]:
-    return [blocks[start : start + size] for start in range(0, len(blocks), size)]
 
 
 def _make(method: Method, state: Any, job: list[_Block], f: Any) -> Made:

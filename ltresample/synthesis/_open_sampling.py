@@ -31,10 +31,6 @@ __all__ = [
 ]
 
 
-def _minimum(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
-    return complementary_distribution(counts, alpha=float(class_prior(counts).max()))
-
-
 def _class_balanced(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
     weights = class_weights(counts, "effective", beta=beta)
     return weights / weights.sum()
@@ -42,7 +38,9 @@ def _class_balanced(counts: ArrayLike, beta: float) -> NDArray[np.float64]:
 
 _KINDS = {
     "complementary": lambda counts, beta: complementary_distribution(counts),
-    "minimum": _minimum,
+    "minimum": lambda counts, beta: complementary_distribution(
+        counts, alpha=float(class_prior(counts).max())
+    ),
     "uniform": lambda counts, beta: complementary_distribution(counts, alpha=np.inf),
     "original": lambda counts, beta: class_prior(counts),
     "class_balanced": _class_balanced,

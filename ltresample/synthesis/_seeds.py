@@ -280,7 +280,9 @@ class NearSeeds:
         distances, scale = rows.distances_to(sources), pool.space.scale
         nearest = []
         reach = torch.full((len(sources),), torch.inf, dtype=scale.dtype, device=scale.device)
-        for part in anchors.split(_rows_within(16 << 20, len(sources), scale.element_size())):
+        # as many rows at once as have 16 MB of distances
+        n_rows = max(1, (16 << 20) // (len(sources) * scale.element_size()))
+        for part in anchors.split(n_rows):
             distance = distances(part)  # (a, s)
             nearest.append(
                 distance.topk(min(self.n_neighbors, len(sources)), largest=False).indices
@@ -308,7 +310,3 @@ class NearSeeds:
             drawn.anchor[here] = near.anchors[a]
             drawn.reach[here] = near.reach[s].to(drawn.reach)
         return drawn
-
-
-def _rows_within(n_bytes: int, n_columns: int, item: int) -> int:
-    return max(1, n_bytes // (n_columns * item))

@@ -236,7 +236,8 @@ class SAFA(BaseEstimator):
         self._validate_params()
         is_head = head_classes(pool.class_counts, self.head_ratio)
         name, layer = find_layer(f, self.layer)
-        output = try_longer_batch(f, name, layer, _two_rows(pool))
+        two = pool.x.take(torch.arange(2, device=pool.y.device))
+        output = try_longer_batch(f, name, layer, two)
         networks = SafaNetworks(
             output.shape[1],
             n_dims=output.dim() - 2,
@@ -440,7 +441,3 @@ def _told(y: Tensor, own: _OwnLosses) -> Tensor:
             "reconstruction_weight or max_grad_norm, or start where lr_decay has lowered the rate."
         )
     return told[:-1]
-
-
-def _two_rows(pool: Pool) -> Tensor:
-    return pool.x.take(torch.arange(2, device=pool.y.device))

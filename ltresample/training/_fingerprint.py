@@ -201,27 +201,15 @@ def _add_sparse(total: _Hasher, value: Any) -> None:
     total.add([value.shape, value.data, value.indices, value.indptr])
 
 
-def _add_mapping(total: _Hasher, value: Mapping[Any, Any]) -> None:
-    total.say("mapping", *sorted(total.hash(pair) for pair in value.items()))
-
-
 def _add_sequence(total: _Hasher, value: list[Any] | tuple[Any, ...]) -> None:
     total.say(type(value).__name__, len(value))
     for item in value:
         total.add(item)
 
 
-def _add_set(total: _Hasher, value: set[Any] | frozenset[Any]) -> None:
-    total.say("set", *sorted(total.hash(item) for item in value))
-
-
 def _add_random_state(total: _Hasher, value: np.random.RandomState) -> None:
     total.say("RandomState")
     total.add(list(value.get_state()))
-
-
-def _add_by_name(total: _Hasher, value: Any) -> None:
-    total.say(type(value).__name__, getattr(value, "name", ""))
 
 
 def _add_repr(total: _Hasher, value: Any) -> None:
@@ -428,8 +416,12 @@ KINDS: list[tuple[Any, Callable[[_Hasher, Any], None]]] = [
     (types.CodeType, _add_code),
     ((types.BuiltinFunctionType, types.MethodWrapperType), _add_built_in),
     (types.ModuleType, lambda total, value: total.say("module", value.__name__)),
-    ((logging.Logger, io.IOBase), _add_by_name),
+    (
+        (logging.Logger, io.IOBase),
+        lambda total, value: total.say(type(value).__name__, getattr(value, "name", "")),
+    ),
     ((list, tuple), _add_sequence),
-    (Mapping, _add_mapping),
-    ((set, frozenset), _add_set),
+    # in no order
+    (Mapping, lambda total, value: total.say("mapping", *sorted(map(total.hash, value.items())))),
+    ((set, frozenset), lambda total, value: total.say("set", *sorted(map(total.hash, value)))),
 ]

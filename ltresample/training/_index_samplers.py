@@ -135,9 +135,6 @@ class IndexBatches(BatchSampler):
         super().__init__(sampler, batch_size, drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
-        positions = self._positions()
+        positions = self.sampler if isinstance(self.sampler, range) else list(self.sampler)
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield positions[start : start + self.batch_size]
-
-    def _positions(self) -> list[int] | range:
-        return self.sampler if isinstance(self.sampler, range) else list(self.sampler)

@@ -74,7 +74,8 @@ def default_module(row_shape: tuple[int, ...], n_classes: int, **settings: Any) 
         With logits (n, K) for rows (n, *row_shape).
     """
     if len(row_shape) not in (2, 3):
-        space = _unit_space(row_shape)
+        zeros = torch.zeros(row_shape)  # units are set when training begins
+        space = Space(center=zeros, scale=zeros + 1, lower=zeros, upper=zeros)
         return nn.Sequential(Standardize(space), MLP(space.scale.numel(), n_classes, **settings))
     n_channels = row_shape[0] if len(row_shape) == 3 else 1
     if min(row_shape[-2:]) < LARGE_IMAGE:
@@ -89,11 +90,6 @@ class _OneChannel(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, None]
-
-
-def _unit_space(row_shape: tuple[int, ...]) -> Space:
-    zeros = torch.zeros(row_shape)
-    return Space(center=zeros, scale=zeros + 1, lower=zeros, upper=zeros)
 
 
 def set_units(module: nn.Module, space: Space) -> None:
@@ -135,7 +131,7 @@ def _parameter_names(build: Any) -> set[str]:
     names: set[str] = set()
     steps = (
         [c.__init__ for c in build.__mro__ if "__init__" in vars(c)]
-        if _is_class(build)
+        if inspect.isclass(build)
         else [build]
     )
     for step in steps:
@@ -146,7 +142,3 @@ def _parameter_names(build: Any) -> set[str]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return names
-
-
-def _is_class(build: Any) -> bool:
-    return inspect.isclass(build)

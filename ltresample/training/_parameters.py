@@ -122,17 +122,13 @@ class ParameterNet(NeuralNetClassifier):
         if self.initialized_:
             super().set_params(**own)
             if any(name == "lr" or name.startswith("optimizer__") for name in own):
-                self._restart_learning_rates()
+                for group in self.optimizer_.param_groups:
+                    group["initial_lr"] = group["lr"]  # what a schedule multiplies
         else:
             self._set_uninitialized(own)
         if nested:
             self._set_of_resampler({k.removeprefix("resampler__"): v for k, v in nested.items()})
         return self
-
-    def _restart_learning_rates(self) -> None:
-        """Let the rates as they are now be those that a schedule multiplies."""
-        for group in self.optimizer_.param_groups:
-            group["initial_lr"] = group["lr"]
 
     def _set_uninitialized(self, params: dict[str, Any]) -> None:
         declared = self._declared()

@@ -130,7 +130,7 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
     _set_own_weights(net, criterion, total_counts)
     pool = None
     own_units = net.module is None and has_units(module) and not len(net.history)
-    rows = train.rows.on(_device_of(module))
+    rows = train.rows.on(next((p.device for p in module.parameters()), torch.device("cpu")))
     if own_units or net.resampler is not None:
         brought = None if net.resampler is None else net.resampler.X_aux
         aux = brought if X_aux is None else X_aux
@@ -221,10 +221,6 @@ def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
             precision=net.synthesis_precision,
             raw=train.rows.raw,
         )
-
-
-def _device_of(module: nn.Module) -> torch.device:
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
 
 
 def _check_classes(net: Any, counts: np.ndarray) -> None:
