@@ -19,17 +19,17 @@ from ltresample.synthesis._method import (
     Slots,
     State,
 )
+from ltresample.synthesis._mix_state import MixDraw, MixSchedule
 from ltresample.synthesis._offline import Filled, fill
 from ltresample.synthesis._online import Bound, Divide, Step
-from ltresample.synthesis._open_sampling import (
+from ltresample.synthesis._open_labels import (
     LABEL_DISTRIBUTIONS,
-    OpenSampling,
-    PlainCrossEntropy,
     balancing_size,
     exact_counts,
     label_distribution,
 )
-from ltresample.synthesis._pair_mixing import MixDraw, MixSchedule, PairMixing
+from ltresample.synthesis._open_sampling import OpenSampling, PlainCrossEntropy
+from ltresample.synthesis._pair_mixing import PairMixing
 from ltresample.synthesis._penalties import (
     ConfusingClass,
     SourceAndConfusingClass,

@@ -8,64 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample._torch import evaluating
-from ltresample.guides import FeatureBank, confusion_of
+from ltresample.guides import FeatureBank
 from ltresample.mixing import LabelRule, Mix, Mixed
-from ltresample.models import feature_extractor
 from ltresample.pairing import Pairing, RandomPairing, Side
 from ltresample.rows import ArrayRows, Pool, Rows, Space
 from ltresample.synthesis._method import LossTerm, Made, Method, Moment, RealBatch, Slots
+from ltresample.synthesis._mix_network import ask_held_out, look_up_features
+from ltresample.synthesis._mix_state import MixDraw, MixSchedule, MixState
 
-__all__ = ["MixDraw", "MixSchedule", "MixState", "PairMixing"]
-
-
-class MixSchedule(NamedTuple):
-    """When and of what mini-batches are mixed in training."""
-
-    foreground: str = "data"  # from all training data, or from the mini-batch: "batch"
-    foreground_power: float = 1.0  # r: sample weight N_y^-r (Eq. 3)
-    mix_prob: float = 1.0  # of a mini-batch
-    schedule_power: float = 1.0  # mu: pairs follow the plan with probability (t / T)^mu
-    start: int = 0  # first epoch
-    stop: int | None = None  # first epoch without, below 0 counted from the end
-    refresh: bool = True  # class affinity from held-out rows, anew in each epoch
-    soft: bool = False  # class affinity of mean probabilities
-    share: float = 1.0  # of the rows of a mini-batch that is mixed
-
-
-class MixState(NamedTuple):
-    """What the method keeps."""
-
-    pool: Pool
-    pairing: Pairing  # of this epoch
-    affinity: Tensor | None = None  # (K, K)
-    computed: Tensor | None = None  # (K, K) what the callable gave
-    mixes: bool | None = None  # in this epoch; None: none has begun
-    others: Tensor | None = None  # classes that fill up blocks
-    n_wanted: int = 0  # wanted rows of a block
-    cumulative: Tensor | None = None  # (n,) of the weights of foregrounds, on the CPU
-    bank: FeatureBank | None = None
-    seed: Seed | None = None  # of the schedule
-
-
-class MixDraw(NamedTuple):
-    """What is random about a block of B foregrounds and B backgrounds, of which m pairs are mixed.
-
-    The first m foregrounds are those that are wanted. In training the backgrounds are the mini-batch.
-    """
-
-    foreground: Tensor  # (B,) rows of the pool; in training of the split, or of the mini-batch
-    background: Tensor  # (B,) rows of the pool
-    uniform: Tensor  # (B,) for the pairing
-    params: Any  # for the mix, of m pairs
-    coin: Tensor  # (m,) which of the two gives its categories
-    augment: Seed | None = None  # of foregrounds from the split
+__all__ = ["PairMixing"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +130,7 @@ class PairMixing(Method):
             return state
         # F^ of Eq. 6; of training rows it would be nearly diagonal, and the cost constant
         if self.schedule.refresh and moment.held_out is not None:
-            affinity = _confusion(moment.f, *moment.held_out, state.pool, soft=self.schedule.soft)
+            affinity = ask_held_out(moment.f, *moment.held_out, state.pool, soft=self.schedule.soft)
             return state._replace(affinity=affinity)
         computed = self.class_affinity() if state.computed is None else state.computed
         return state._replace(computed=computed, affinity=computed.to(state.pool.y.device))
@@ -303,8 +260,8 @@ class PairMixing(Method):
         at_f = draw.foreground if draw.augment is not None else None
         if at_f is None and pool.index is not None:
             at_f = pool.index.cpu()[draw.foreground]
-        z_b = _features(state.bank, f, pool.x.x, pool.index)
-        return Side(y_f, _features(state.bank, f, x_f, at_f)), Side(y_b, z_b)
+        z_b = look_up_features(state.bank, f, pool.x.x, pool.index)
+        return Side(y_f, look_up_features(state.bank, f, x_f, at_f)), Side(y_b, z_b)
 
     def mix_pairs(
         self,
@@ -355,31 +312,6 @@ def _larger_parts(pool: Pool, draw: MixDraw, background: Tensor, lam: Tensor) ->
     index, m = pool.index.cpu(), len(lam)
     front = draw.foreground[:m] if draw.augment is not None else index[draw.foreground[:m]]
     return torch.cat([torch.where(lam >= 0.5, index[background], front), index[m:]])
-
-
-def _features(bank: FeatureBank | None, f: Any, x: Tensor, at: Tensor | None) -> Tensor:
-    """Return pooled features (B, d) of f: evaluation mode, no gradient, nothing changed."""
-    if bank is None or at is None:
-        return _fresh(f, x)
-    return bank.take(at, lambda missing: _fresh(f, x[missing.to(x.device)]))
-
-
-@torch.no_grad()
-def _fresh(f: Any, x: Tensor) -> Tensor:
-    (network,) = f.members
-    # z of Eq. 5, with running statistics: a second pass in training mode would move them
-    with evaluating(network):
-        return feature_extractor(network)(x)
-
-
-@torch.no_grad()
-def _confusion(f: Any, rows: Rows, y: Tensor, pool: Pool, *, soft: bool) -> Tensor:
-    """Ask the network in training about rows that it is not trained on."""
-    device, proba = pool.y.device, [torch.zeros(0, len(pool.counts), device=pool.y.device)]
-    with evaluating(*f.members):
-        for part in torch.arange(len(y)).split(1024):
-            proba.append(f.log_proba(rows.take(part.to(device))).exp().double())
-    return confusion_of(torch.cat(proba).double(), y.to(device), soft=soft)
 
 
 def _valid(
