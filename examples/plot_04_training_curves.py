@@ -162,9 +162,9 @@ print("The picture is in training_curves.png")
 
 # %%
 # What to believe. The classifier splits first and synthesizes afterwards, so that its validation part
-# holds only real images, and its score is that of the test up to the chance of small numbers. (It is
-# its own guide here and accepts few images; the order is what counts.) If you resample first and split
-# afterwards, you validate on near copies of the training rows.
+# holds only real images, and its score is that of the test up to the chance of small numbers. (With a
+# guide of its own M2m accepts few images in this training; the order is what counts.) If you resample
+# first and split afterwards, you validate on near copies of the training rows.
 
 inside, before = [], []
 for seed in range(3):
