@@ -25,6 +25,7 @@ from ltresample.over_sampling._open_set_rows import (
     IteratedRows,
     built_in_rows,
     exact_rows,
+    used_columns,
     whole_numbers,
 )
 from ltresample.over_sampling._renamed import renamed
@@ -370,10 +371,9 @@ class OpenSampler(BaseSynthesisSampler):
 
     def _fill(self, data, method, pool, wanted, seed, settings, f, *, write) -> Filled:
         """Fill with open-set samples, and count those that are real rows."""
-        given, known, n_known = pool.aux_x is not None, KnownRows(data.values), 0
-        if not given:
-            rows = built_in_rows(data, sum(wanted.values()), seed)
-            pool = pool._replace(aux_x=IteratedRows(rows))
+        if pool.aux_x is None:
+            return self._fill_built_in(data, method, pool, wanted, seed, settings, f, write=write)
+        known, n_known = KnownRows(data.values), 0
 
         def counted(at: Tensor, rows: Tensor) -> None:
             nonlocal n_known
@@ -381,9 +381,22 @@ class OpenSampler(BaseSynthesisSampler):
             write(at, rows)
 
         filled = super()._fill(data, method, pool, wanted, seed, settings, f, write=counted)
-        if n_known and given:
+        if n_known:
             _warn_of_known_rows(n_known, len(filled.y))
         return filled
+
+    def _fill_built_in(self, data, method, pool, wanted, seed, settings, f, *, write) -> Filled:
+        """Fill with rows that are made of real ones; columns that hold nothing cost nothing."""
+        columns, m = used_columns(data), sum(wanted.values())
+        pool = pool._replace(aux_x=IteratedRows(built_in_rows(data, m, seed, columns)))
+        if columns is not None:
+            whole, width = whole_numbers(data, columns), data.values.shape[1]
+            put = data.container.write_columns
+
+            def write(at: Tensor, rows: Tensor) -> None:
+                put(at, whole(rows), columns, width)
+
+        return super()._fill(data, method, pool, wanted, seed, settings, f, write=write)
 
     def _sees_columns(self, settings: Settings) -> bool:
         return True  # open-set samples have them

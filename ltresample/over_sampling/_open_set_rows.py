@@ -20,14 +20,28 @@ __all__ = [
     "IteratedRows",
     "built_in_rows",
     "exact_rows",
+    "used_columns",
     "whole_numbers",
 ]
 
 
-def built_in_rows(data: Data, m: int, seed: Seed) -> Iterator[Tensor]:
+def used_columns(data: Data) -> np.ndarray | None:
+    """Return the columns of a sparse table that hold anything, where many do not; else None."""
+    values = data.values
+    if not sparse.issparse(values) or data.categories.groups:
+        return None
+    used = np.unique(values.indices)
+    few = 0 < 4 * len(used) <= 3 * values.shape[1]
+    return used if few and 2 * values.nnz < values.shape[0] * len(used) else None
+
+
+def built_in_rows(
+    data: Data, m: int, seed: Seed, columns: np.ndarray | None = None
+) -> Iterator[Tensor]:
     """Take real rows apart and put them together at random, some at a time.
 
-    Columns that are one category together come from one row.
+    Columns that are one category together come from one row. With `columns`, those of
+    `used_columns`, the rows are the same without the others.
     """
     values, make = data.values, permute_features  # type: Any, Callable[..., Any]
     n_filled = values.nnz if sparse.issparse(values) else np.count_nonzero(values)
@@ -38,6 +52,7 @@ def built_in_rows(data: Data, m: int, seed: Seed) -> Iterator[Tensor]:
     elif sparse.issparse(values):
         values = values.toarray()
     size = max(1024, (64 << 20) // (8 * max(1, int(np.prod(values.shape[1:])))))
+    values = values if columns is None else values[:, columns]
     for start in range(0, m, size):
         own, n = seed.child("aux", start), min(size, m - start)
         rows = make(values, n, random_state=own.numpy())
@@ -80,12 +95,16 @@ def exact_rows(aux: Any, values: Any) -> Rows | RowStream:
     return open_set_rows(aux, values, dtype=torch.float64 if wide else torch.float32)
 
 
-def whole_numbers(data: Data) -> Callable[[Tensor], Tensor]:
-    """Return what puts rows on whole numbers where real rows have them, within their range."""
+def whole_numbers(data: Data, columns: np.ndarray | None = None) -> Callable[[Tensor], Tensor]:
+    """Return what puts rows on whole numbers where real rows have them, within their range.
+
+    With `columns`, it is for rows of these columns alone.
+    """
     integer = data.container.integer_columns(data.values)
     if integer is None:
         return lambda rows: rows
-    lower, upper = _bounds(data.values)
+    lower, upper = _bounds(data.values if columns is None else data.values[:, columns])
+    integer = integer if columns is None or not integer.ndim else integer[columns]
 
     def rounded(rows: Tensor) -> Tensor:
         whole = rows.round().clamp(min=lower.to(rows), max=upper.to(rows))

@@ -100,7 +100,9 @@ def _report(columns: Columns, own: np.ndarray, groups: list[np.ndarray]) -> dict
         "whole_numbers": free & whole,
         "categories": own & ~in_groups,
     }
-    named = {kind: [columns.label(int(i)) for i in np.flatnonzero(m)] for kind, m in masks.items()}
+    named = {kind: np.flatnonzero(m).tolist() for kind, m in masks.items()}
+    if columns.names is not None:
+        named = {kind: [columns.names[i] for i in at] for kind, at in named.items()}
     return {**named, "one_hot": lists}
 
 

@@ -20,9 +20,7 @@ PAIRS = list(all_cells())
 QUICK = [
     pair
     for pair in PAIRS
-    if pair[0] in ("float64", "int64", "bool")
-    or pair[1] in FAST_CONTAINERS
-    or pair[0] in TORCH_ONLY
+    if pair[0] == "float64" or pair[1] in FAST_CONTAINERS or pair[0] in TORCH_ONLY
 ]
 
 

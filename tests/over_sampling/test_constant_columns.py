@@ -15,6 +15,8 @@ from ltresample import (
     OTMixSampler,
     SAFASampler,
 )
+from ltresample.over_sampling import OpenSampler
+from ltresample.over_sampling import _open_set_rows as open_set_rows
 from ltresample.rows import VaryingColumns
 
 SAMPLERS = [
@@ -130,3 +132,27 @@ def test_tables_of_which_nearly_all_varies_are_left_alone(data, monkeypatch):
     assert not calls
     M2mSampler(random_state=0).fit_resample(np.c_[narrow, np.ones((80, 2))], y)
     assert calls
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+def test_built_in_open_set_rows_without_the_empty_columns(dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [150, 30])
+    dense = np.where(rng.random((180, 40)) < 0.1, rng.integers(1, 9, (180, 40)), 0).astype(dtype)
+    wide = sparse.csr_array((180, 4000), dtype=dtype).tolil()
+    wide[:, ::100] = dense
+    wide = wide.tocsr()
+    made, labels = OpenSampler(random_state=0).fit_resample(wide, y)
+    narrow, _ = OpenSampler(random_state=0).fit_resample(sparse.csr_array(dense), y)
+    np.testing.assert_array_equal(made[:, ::100].toarray(), narrow.toarray())
+    assert made.nnz == narrow.nnz
+    widths = []
+    read = open_set_rows.IteratedRows.read
+    monkeypatch.setattr(
+        open_set_rows.IteratedRows,
+        "read",
+        lambda self, m: widths.append(read(self, m)) or widths[-1],
+    )
+    OpenSampler(random_state=0).fit_resample(wide, y)
+    assert {rows.shape[1] for rows in widths} == {40}
