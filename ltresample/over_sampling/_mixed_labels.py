@@ -23,7 +23,7 @@ def append_twins(filled: Filled, twin: Tensor, y: Tensor) -> tuple[Filled, Tenso
 
     Rows that were planned but not made stand twice with half the weight.
     """
-    own = (twin >= 0).nonzero()[:, 0]
+    own = (twin >= 0).nonzero()[:, 0]  # (n_twins,) mixed rows
     made, lam = filled.synthetic[own], filled.lam
     index = torch.where(made, filled.partner[own], filled.index[own])
     partner = torch.where(made, filled.index[own], -1)
@@ -55,6 +55,7 @@ def translated_targets(filled: Filled, y: np.ndarray, n_classes: int) -> np.ndar
     Rows that start from open-set samples, which are of no class, keep their whole label.
     """
     own = filled.synthetic & (filled.source >= 0)
+    # M2m and DM stop where g is confident, which need not be certain
     share = torch.where(own, filled.confidence.clamp(0, 1), 1.0).numpy()
     targets = np.zeros((len(y) + len(share), n_classes))
     targets[np.arange(len(y)), y] = 1

@@ -213,11 +213,11 @@ class DistributionMatching(Method):
         mask = draw.real_index >= 0  # (S, n)
         with torch.no_grad():
             real_rows = (pool.reference or pool).take(draw.real_index[mask], draw.augment)
-            flat = embed(real_rows)
+            flat = embed(real_rows)  # (number of real rows of all sets, d)
         device = flat.device
         real = flat.new_zeros(mask.numel(), flat.shape[1])
         real.index_copy_(0, mask.flatten().nonzero()[:, 0].to(device), flat)
-        real = real.view(*mask.shape, -1)
+        real = real.view(*mask.shape, -1)  # (S, n, d)
         # rows of the set stand in a padded (S, M) block, each at its rank
         own = draw.set_of_row[rows]
         order = _ranks(own, len(mask))
@@ -225,7 +225,7 @@ class DistributionMatching(Method):
         synthetic = torch.zeros(len(mask), most, dtype=torch.bool)
         synthetic[own, order] = True
         mask, synthetic, own, order = (p.to(device) for p in (mask, synthetic, own, order))
-        n = mask.sum(1)
+        n = mask.sum(1)  # (S,)
         mean = (normalize(real, dim=2) * mask[..., None]).sum(1) / n.clamp(min=1)[:, None]
         least = mean.square().sum(1)  # |vbar|^2: 1 - mean distance within the real set
         if self.unbiased:  # pairs n != n' only
@@ -259,7 +259,7 @@ class DistributionMatching(Method):
 
 def _ranks(own: Tensor, n_sets: int) -> Tensor:
     """Number the rows of each set from 0, in the order in which they stand."""
-    order = own.argsort(stable=True)
+    order = own.argsort(stable=True)  # set after set
     counts = own.bincount(minlength=n_sets)
     starts = counts.cumsum(0) - counts
     ranks = torch.empty_like(own)

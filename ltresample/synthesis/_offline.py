@@ -90,6 +90,7 @@ def fill(
     """
     filled = _duplicates(method.labels(wanted, seed), pool, wanted, seed)
     rows = {k: (filled.y == k).nonzero()[:, 0] for k in sorted(wanted) if wanted[k]}
+    # the others stay duplicates from the start
     rows = {k: at[: round(synthetic_share * len(at))] for k, at in rows.items()}
     state = method.begin(pool, seed, wanted)
     for number in range(max_rounds):
@@ -101,6 +102,7 @@ def fill(
             n = _record(filled, job, made, number, write)
             if tick is not None and tick(n):
                 return filled
+        # what was rejected is drawn anew; the papers have a single round
         rows = {k: at[~filled.synthetic[at]] for k, at in rows.items()}
         if not any(len(at) for at in rows.values()):
             break
@@ -113,7 +115,7 @@ def _duplicates(y: Tensor, pool: Pool, wanted: dict[int, int], seed: Seed) -> Fi
     for k, n in wanted.items():
         u = torch.rand(n, generator=seed.child("duplicate", k).torch(), dtype=torch.float64)
         index[y == k] = pool.classes.draw(torch.full((n,), k), u)
-    none = torch.full_like(y, -1)
+    none = torch.full_like(y, -1)  # (n_new,)
     return Filled(
         y=y,
         synthetic=torch.zeros(len(y), dtype=torch.bool),
@@ -142,6 +144,7 @@ def _blocks(
             for i, part in enumerate(at.split(size))
             if len(part)
         ]
+    # numbered within the class, so that a class's rows do not depend on the other classes
     seed = seed.child(number)
     numbered = [(i, k, p) for k, at in rows.items() for i, p in enumerate(at.split(size)) if len(p)]
     return [
@@ -157,7 +160,7 @@ def _make(method: Method, state: Any, job: list[_Block], f: Any) -> Made:
 
 def _record(filled: Filled, job: list[_Block], made: Made, number: int, write: Any) -> int:
     """Note what became of the rows of a pass, hand the accepted ones on, and count all."""
-    positions = torch.cat([block.slots.at for block in job])
+    positions = torch.cat([block.slots.at for block in job])  # (m,)
     at = positions[made.accepted]
     filled.synthetic[at] = True
     filled.round[at] = number

@@ -130,6 +130,7 @@ class Step:
             if self._divide is None or not method.rows_apart:
                 made = method.make(state, [draw], self.f)
             else:
+                # all processes have drawn the same, and each makes its part
                 made = self._divide(
                     len(slots.at),
                     lambda rows: method.make(state, [method.part(draw, rows)], self.f),
@@ -140,6 +141,7 @@ class Step:
         """Leave some of the slots to their real rows."""
         if self.synthetic_share == 1:
             return slots
+        # each slot by itself: a batch has that share on average, whatever its size
         u = torch.rand(len(slots.at), generator=seed.torch())
         return slots.take(u < self.synthetic_share)
 
@@ -153,6 +155,7 @@ def _place(method: Method, state: Any, batch: RealBatch, slots: Slots, made: Mad
 
 
 def _in_slots(x: Tensor, slots: Slots, made: Made) -> Tensor:
+    # seeds are read from the batch as it came, so it is not written
     x = x.clone(memory_format=torch.preserve_format)
     x[slots.at[made.accepted].to(x.device)] = made.x.to(x.dtype)
     return x

@@ -137,6 +137,7 @@ class OpenSampling(Method):
         if wanted is not None and not pool.aux_x.is_stream:
             m, n = sum(wanted.values()), len(pool.aux_x)
             rng = (self.root or seed).child("rows").numpy()
+            # whole passes over the open-set rows: none comes twice before all have come once
             parts = [rng.permutation(n) for _ in range(-(-m // n))]
             index = index_of(np.concatenate([*parts, np.zeros(0, dtype=np.int64)])[:m])
         return OpenState(pool, index, [0])

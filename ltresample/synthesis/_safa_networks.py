@@ -55,6 +55,7 @@ class SafaNetworks(nn.Module):
         width = width or n_channels
         q_width = contrast_width or width
         with uninitialized():
+            # E: C -> C, D: 2 C -> C, G: C -> C; Q: 2 C -> C_Q, of which the head gives a logit
             self.encoder = _body(n_dims, n_channels, width, n_channels)
             self.adapter = _body(n_dims, 2 * n_channels, width, n_channels)
             self.generator = _body(n_dims, n_channels, width, n_channels)
@@ -68,12 +69,12 @@ class SafaNetworks(nn.Module):
 
     def move(self, delta: Tensor, x: Tensor) -> Tensor:
         """Return G(D([Delta; F]) + F) (Eq. 3)."""
-        near = self.adapter(torch.cat([delta, x], 1)) + x
+        near = self.adapter(torch.cat([delta, x], 1)) + x  # Delta_t + F_t, (n, C, ...)
         return near + self.generator(near) if self.residual else self.generator(near)
 
     def same_class(self, pairs: Tensor) -> Tensor:
         """Return the logits (n,) of "of one class" for concatenated pairs (n, 2 C, ...)."""
-        hidden = self.contrast(pairs)
+        hidden = self.contrast(pairs)  # (n, C_Q, ...)
         pooled = hidden if hidden.dim() == 2 else hidden.mean(tuple(range(2, hidden.dim())))
         return self.contrast_head(pooled)[:, 0]
 

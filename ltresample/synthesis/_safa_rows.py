@@ -122,6 +122,7 @@ def fit_safa(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, n_steps))
     sides = _sides(pool, is_head)
     for step in counted(range(n_steps), n_steps):
+        # half of a batch head pairs, half tail pairs, as they meet in `draw_same_class_pairs`
         own = seed.child("step", step)
         rows = [random_pairs(rows, recipe.n_pairs, own.child(i)) for i, rows in enumerate(sides)]
         loss = _loss(fitted, pool, torch.cat(rows).flatten(), settings, own)
@@ -249,6 +250,7 @@ class Safa(Method):
                 step = step.masked_fill(space.categorical, 0)
             x = space.rounded(space.project(seed_x + step))
             proba = classifier(space.standardized(x).flatten(1)).softmax(1).cpu()
+        # a row that rounding has put back on its seed would be a duplicate called synthetic
         accepted = (x != seed_x).flatten(1).any(1).cpu()
         confidence = proba.gather(1, draw.y_target[:, None])[:, 0]
         return Made(
@@ -270,6 +272,7 @@ def random_pairs(classes: list[Tensor], n: int, seed: Seed) -> Tensor:
     first = (u[0] * sizes.sum()).long()
     of = torch.searchsorted(sizes.cumsum(0), first, right=True)
     start, size = (sizes.cumsum(0) - sizes)[of], sizes[of]
+    # a step of less than a whole turn around the class never comes back to the first row
     gap = (u[1] * (size - 1).clamp(min=1)).long() + 1  # 1 .. size - 1
     second = start + (first - start + gap) % size
     rows = torch.cat(classes)

@@ -160,6 +160,7 @@ class OpenSetSeeds:
 
     def draw(self, pool: Pool, state: None, y_target: Tensor, seed: Seed) -> SeedDraw:
         """Choose a seed for each target."""
+        # Algorithm 2 of the DM paper, line 6
         index = torch.randint(len(pool.aux_x), (len(y_target),), generator=seed.torch())
         return _unknown(index, torch.full_like(index, -1))
 

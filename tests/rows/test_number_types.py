@@ -1,5 +1,6 @@
 """Types and containers of packages that are not always there, and of columns one by one."""
 
+import warnings
 from decimal import Decimal
 from fractions import Fraction
 
@@ -16,6 +17,9 @@ from ltresample.rows import open_values
 pytestmark = pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
 
 X = np.random.default_rng(0).normal(size=(30, 2)).round(2)
+with warnings.catch_warnings():  # of NumPy, at this call
+    warnings.simplefilter("ignore", PendingDeprecationWarning)
+    MATRIX = np.matrix(X)
 Y = np.repeat([0, 1], [20, 10])
 
 
@@ -85,7 +89,7 @@ def test_whole_numbers_at_the_ends_of_their_type():
     ("x", "text"),
     [
         (np.ma.masked_where(X > 1, X), r"masked values. Got them in \d column\(s\)"),
-        (np.matrix(X), "np.matrix is not supported"),
+        (MATRIX, "np.matrix is not supported"),
         (np.rec.fromarrays(X.T), "records with the fields"),
         ({"a": X}, "Got an object of type dict"),
         ([[1.0, 2.0], [3.0]], "rows of one length"),
