@@ -41,7 +41,7 @@ def test_images_are_held_as_bytes_and_scaled_alike(device, chunk, dtype, monkeyp
     np.testing.assert_array_equal(every.ravel(), np.arange(256))
 
 
-def test_rows_are_take_there_through_the_subset(monkeypatch):
+def test_rows_are_taken_there_through_the_subset(monkeypatch):
     held = TakenRows(IMAGES, dtype=torch.float32, held=CPU).subset(np.array([7, 5, 1]))
     index = torch.tensor([2, 0, 0])
     assert torch.equal(held._take_there(index), held.gather(index.numpy()))
