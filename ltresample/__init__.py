@@ -118,7 +118,7 @@ def __dir__() -> list[str]:
 
 
 def _asked_by_import() -> bool:
-    """Tell whether ``from ltresample import name`` asks, which puts its own words in place of ours.
+    """Return whether ``from ltresample import name`` asks, which puts its own words in place of ours.
 
     Python asks twice: first the import system whether there is such a name, where an ImportError
     passes through, then the statement itself, which hides what an AttributeError says.

@@ -86,7 +86,7 @@ _RULES: dict[type | tuple[type, ...], Callable[[Any], str | None]] = {
 
 
 def offers(classifier: Any, method: str) -> bool:
-    """Tell whether a classifier has a method, or will have it once it is fitted.
+    """Return whether a classifier has a method, or will have it once it is fitted.
 
     Parameters
     ----------

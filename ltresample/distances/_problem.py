@@ -35,7 +35,7 @@ def pose(
     row_mask: Tensor | None,
     col_mask: Tensor | None,
 ) -> Problem:
-    """Give weights to all rows and columns, zero at masked ones, and those an existing cost."""
+    """Return the problems with a weight for each row and column, 0 at masked ones, and their costs."""
     sides = _Side("a", a, row_mask), _Side("b", b, col_mask)
     weights = [
         _weigh(side, cost.new_empty(shape), mask_name)

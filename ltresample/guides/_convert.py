@@ -72,7 +72,7 @@ def network_of(g: Any) -> nn.Module | None:
 
 
 def is_fitted(estimator: Any) -> bool:
-    """Tell whether an estimator has been fitted."""
+    """Return whether an estimator has been fitted."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -81,7 +81,7 @@ def is_fitted(estimator: Any) -> bool:
 
 
 def can_be_fitted(g: Any) -> bool:
-    """Tell whether `g` is an estimator that is not fitted, which can be judged out of fold."""
+    """Return whether `g` is an estimator that is not fitted, which can be judged out of fold."""
     known = isinstance(g, list | tuple) or network_of(g) is not None
     return not known and offers(g, "fit") and not is_fitted(g)
 
@@ -150,7 +150,7 @@ def _member(g: Any, classes: np.ndarray, name: str, dtype: torch.dtype, device: 
 
 
 def unscaled_cosine_factor(*members: nn.Module) -> float:
-    """Give 30 for networks with a cosine head that has no scale of its own, else 1."""
+    """Return 30 for networks with a cosine head that has no scale of its own, else 1."""
     parts = [part for member in members for part in member.modules()]
     return 30.0 if any(isinstance(m, CosineHead) and m.scale == 1.0 for m in parts) else 1.0
 

@@ -135,7 +135,7 @@ def in_closed_form(pool: Pool, recipe: GuideRecipe) -> ClosedForm | None:
 
 
 def is_wide(pool: Pool) -> bool:
-    """Tell whether random hidden units see too little of a row."""
+    """Return whether random hidden units see too little of a row."""
     d = pool.x.row_shape[0]
     return d > WIDE and int(pool.space.scale.expand(d).count_nonzero()) > WIDE
 

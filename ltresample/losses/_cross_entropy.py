@@ -138,5 +138,5 @@ class CrossEntropy(LongTailLoss):
 
 
 def cross_entropy_rows(logits: Tensor, y: Tensor) -> Tensor:
-    """Give -log p_y, or -sum_k q_k log p_k, as (m,)."""
+    """Return -log p_y, or -sum_k q_k log p_k, as (m,)."""
     return F.cross_entropy(logits, y, reduction="none")

@@ -68,7 +68,7 @@ def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[
 
 
 def has_features(module: nn.Module) -> bool:
-    """Tell whether the features of a network can be found without the name of a layer.
+    """Return whether the features of a network can be found without the name of a layer.
 
     Examples
     --------

@@ -210,7 +210,7 @@ def _used_once(network: nn.Module, graph: Graph) -> dict[Node, nn.Module]:
 
 
 def _fit(layer: nn.Module, norm: nn.Module) -> bool:
-    """Tell whether both are of plain kinds and one affine map in evaluation mode."""
+    """Return whether both are of plain kinds and one affine map in evaluation mode."""
     return (
         type(layer) in _LAYERS  # and no subclass: a parametrized layer is one
         and type(norm) in _NORMS

@@ -187,7 +187,7 @@ class Guides:
 
 
 def _is_ready(g: Any) -> bool:
-    """Tell whether a guide needs no fitting."""
+    """Return whether a guide needs no fitting."""
     if isinstance(g, list | tuple):
         return all(_is_ready(part) for part in g)
     return not can_be_fitted(g)

@@ -108,7 +108,7 @@ def take_columns_of(estimator: Any, fitted: Any) -> None:
 
 
 def mixed(targets: np.ndarray | None) -> bool:
-    """Tell whether a label is not of one class only."""
+    """Return whether a label is not of one class only."""
     return targets is not None and bool((np.max(targets, axis=1) < 1).any())
 
 

@@ -121,7 +121,7 @@ class ListContainer(Container):
 
     @staticmethod
     def holds(x: Any) -> bool:
-        """Tell whether this container is for `x`."""
+        """Return whether this container is for `x`."""
         return isinstance(x, list | tuple)
 
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> list:
@@ -134,7 +134,7 @@ class TensorContainer(Container):
 
     @staticmethod
     def holds(x: Any) -> bool:
-        """Tell whether this container is for `x`."""
+        """Return whether this container is for `x`."""
         return isinstance(x, Tensor)
 
     def open(self, values: Any, n_new: int) -> None:
@@ -164,7 +164,7 @@ class SparseContainer(Container):
 
     @staticmethod
     def holds(x: Any) -> bool:
-        """Tell whether this container is for `x`."""
+        """Return whether this container is for `x`."""
         return sparse.issparse(x)
 
     def open(self, values: Any, n_new: int) -> None:
@@ -205,7 +205,7 @@ class PandasContainer(SparseContainer):
 
     @staticmethod
     def holds(x: Any) -> bool:
-        """Tell whether this container is for `x`."""
+        """Return whether this container is for `x`."""
         return _is_frame(x, "pandas", "DataFrame")
 
     def write(self, positions: Tensor, rows: Tensor) -> None:
@@ -236,7 +236,7 @@ class PolarsContainer(SparseContainer):
 
     @staticmethod
     def holds(x: Any) -> bool:
-        """Tell whether this container is for `x`."""
+        """Return whether this container is for `x`."""
         return _is_frame(x, "polars", "DataFrame")
 
     write, write_columns = PandasContainer.write, Container.write_columns

@@ -208,7 +208,7 @@ def _floats(items: list[Any], missing: np.ndarray, name: str) -> np.ndarray:
 
 
 def is_missing(item: Any) -> bool:
-    """Tell whether an object stands for a missing value."""
+    """Return whether an object stands for a missing value."""
     if item is None or type(item).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(item, float | np.floating | Decimal) and item != item

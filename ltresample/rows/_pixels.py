@@ -50,7 +50,7 @@ def pixel_unit(x: Any) -> PixelUnit:
 
 
 def is_scaled(x: Any, unit: PixelUnit) -> bool:
-    """Tell whether rows are to be divided by 255 to have the unit that was learnt.
+    """Return whether rows are to be divided by 255 to have the unit that was learnt.
 
     Bytes and other whole numbers are, in whatever type they come. Images with fractions in [0, 1]
     were scaled before.

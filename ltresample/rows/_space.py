@@ -158,7 +158,7 @@ def _image_units(rows: Rows, source: Any) -> Units:
 
 
 def rows_are_bytes(rows: Rows) -> bool:
-    """Tell whether images are given as numbers from 0 to 255."""
+    """Return whether images are given as numbers from 0 to 255."""
     return rows.gives_bytes
 
 

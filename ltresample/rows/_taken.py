@@ -217,7 +217,7 @@ def _dtype_of(x: Any) -> torch.dtype:
 
 
 def can_be_held(x: Any) -> bool:
-    """Tell whether all rows of a container can be copied to a device: dense ones can."""
+    """Return whether all rows of a container can be copied to a device: dense ones can."""
     return isinstance(x, np.ndarray | Tensor)
 
 

@@ -181,7 +181,7 @@ def _state_of(net: Any) -> dict[str, Any]:
 
 
 def _has_state(value: Any) -> bool:
-    """Tell whether a part of a callback, of PyTorch or like its, says and takes up its own state."""
+    """Return whether a part of a callback, of PyTorch or like its, says and takes up its own state."""
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
@@ -214,7 +214,7 @@ def _collect_learned(name: str, callback: Any) -> tuple[dict[str, Any], dict[str
 
 
 def _can_be_written(value: Any) -> bool:
-    """Tell whether a file holds a value that is read without running code."""
+    """Return whether a file holds a value that is read without running code."""
     if type(value) in (dict, OrderedDict):
         return all(map(_can_be_written, value)) and all(map(_can_be_written, value.values()))
     if type(value) in (list, tuple, set):
@@ -247,5 +247,5 @@ def _decode(value: Any) -> Any:
 
 
 def _holds_tensors(value: Mapping[Any, Any]) -> bool:
-    """Tell whether it is the state of a module, which stays what it is."""
+    """Return whether it is the state of a module, which stays what it is."""
     return bool(value) and all(isinstance(part, Tensor) for part in value.values())

@@ -482,7 +482,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         return index if self._holds_indices(X) else self.classes_[index]
 
     def _holds_indices(self, X: Any) -> bool:
-        """Tell whether rows came out of training, where labels are class indices."""
+        """Return whether rows came out of training, where labels are class indices."""
         return isinstance(X, RowDataset) or self._is_batch(X)
 
     def score(self, X, y, sample_weight=None):

@@ -67,7 +67,7 @@ def class_weight_of(criterion: Any) -> Tensor | None:
 
 
 def has_class_weight(criterion: Any) -> bool:
-    """Tell whether a criterion has a place for class weights, as PyTorch's and ours have."""
+    """Return whether a criterion has a place for class weights, as PyTorch's and ours have."""
     return isinstance(criterion, nn.Module) and "weight" in criterion._buffers
 
 

@@ -191,7 +191,7 @@ class DataNet(ParameterNet):
         return RowDataset(TakenRows(x, dtype=dtype, unit=self._pixel_unit))
 
     def _is_batch(self, X: Any) -> bool:
-        """Tell whether rows are those of which callbacks are being told; their labels are indices."""
+        """Return whether rows are those of which callbacks are being told; their labels are indices."""
         return self._batch_rows is not None and X is self._batch_rows
 
     # why: the split is stratified, seeded, and of real rows
@@ -226,12 +226,12 @@ class DataNet(ParameterNet):
         return loader(dataset, batch_sampler=batches, collate_fn=as_it_is, **settings)
 
     def _needs_loader(self) -> bool:
-        """Tell whether batches have to come from a loader of PyTorch's: Accelerate takes these."""
+        """Return whether batches have to come from a loader of PyTorch's: Accelerate takes these."""
         return self.accelerator is not None
 
 
 def needs_double(x: Any) -> bool:
-    """Tell whether a table is in double precision, or of whole numbers that single would blur."""
+    """Return whether a table is in double precision, or of whole numbers that single would blur."""
     dtype = str(getattr(x, "dtype", ""))
     if not dtype.endswith(("int32", "int64")) or len(x.shape) != 2:
         return dtype.endswith("float64")

@@ -130,7 +130,7 @@ def _library_roots() -> tuple[str, ...]:
 
 
 def _is_library(value: Any) -> bool:
-    """Tell whether a function, class or module comes with Python, a package, or this one."""
+    """Return whether a function, class or module comes with Python, a package, or this one."""
     if isinstance(value, types.FunctionType):
         return os.path.realpath(value.__code__.co_filename).startswith(_library_roots())
     name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__

@@ -202,7 +202,7 @@ class TrainingNet(DataNet):
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _is_fine(self, loss: float) -> bool:
-        """Tell whether training can go on: after a finite loss, or a step that is left out."""
+        """Return whether training can go on: after a finite loss, or a step that is left out."""
         if math.isfinite(loss):
             return True
         return self._run is not None and self._run.scaler is not None and self._run.overflows()

@@ -101,7 +101,7 @@ def set_units(module: nn.Module, space: Space) -> None:
 
 
 def has_units(module: nn.Module) -> bool:
-    """Tell whether a network has a first layer that `set_units` fills in."""
+    """Return whether a network has a first layer that `set_units` fills in."""
     return any(isinstance(part, Standardize) for part in module.modules())
 
 

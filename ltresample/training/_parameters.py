@@ -153,7 +153,7 @@ class ParameterNet(NeuralNetClassifier):
 
     @property
     def _works_inside(self) -> bool:
-        """Tell whether the resampler works inside the network, and never asks it."""
+        """Return whether the resampler works inside the network, and never asks it."""
         return self.resampler is not None and self.resampler.inside_f
 
     # why: in scikit-learn's manner, the parameters that were changed

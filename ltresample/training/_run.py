@@ -107,7 +107,7 @@ class Run:
 
 
 def _listens(callback: Callback, event: str) -> bool:
-    """Tell whether a callback has a method of its own for an event, on its class or set on itself."""
+    """Return whether a callback has a method of its own for an event, on its class or set on itself."""
     if event in vars(callback):
         return True
     return getattr(type(callback), event, None) is not getattr(Callback, event)
