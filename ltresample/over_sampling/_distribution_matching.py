@@ -84,9 +84,9 @@ class DistributionMatchingOversampler(TranslationSampler):
         What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes. "auto":
         "paper" for images in training, else "scaled".
     g : None, estimator, nn.Module, list of these, or "f", default=None
-        The guide: a classifier that judges whether a row belongs to its new class. None fits small
-        networks inside; an estimator that is not fitted is cloned and fitted; a module gives logits
-        in the order of the sorted labels; of a list the probabilities are averaged. "f", in training
+        The guide: a classifier that judges whether a row belongs to its new class. None fits one
+        inside, see `g_recipe`; an estimator that is not fitted is cloned and fitted; a module gives
+        logits in the order of the sorted labels; of a list the probabilities are averaged. "f", in training
         only: the network that is trained guides itself.
     X_aux : array-like of shape (n_aux, n_features, ...), Dataset or None, default=None
         Open-set samples, of none of the classes, to start from: an array, memory map, sparse

@@ -46,9 +46,9 @@ class M2mSampler(TranslationSampler):
         What each ``"auto"`` below stands for; `settings_` holds the result. See the Notes. "auto":
         "paper" for images in training, for which the papers' settings are made, else "scaled".
     g : None, estimator, nn.Module, list of these, or "f", default=None
-        The guide: a classifier that judges whether a row belongs to its new class. None fits small
-        networks inside; an estimator that is not fitted is cloned and fitted; a module gives logits
-        in the order of the sorted labels; of a list the probabilities are averaged. "f", in training
+        The guide: a classifier that judges whether a row belongs to its new class. None fits one
+        inside, see `g_recipe`; an estimator that is not fitted is cloned and fitted; a module gives
+        logits in the order of the sorted labels; of a list the probabilities are averaged. "f", in training
         only: the network that is trained guides itself ("M2m-Self" of [1]_).
     min_confidence : float or "auto", default="auto"
         gamma, in [0, 1]: a row is accepted if g's probability of its new class is at least this.
