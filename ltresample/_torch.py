@@ -200,13 +200,17 @@ def to_numpy(x: Tensor) -> np.ndarray:
     return x.detach().cpu().numpy()
 
 
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
 def unwrapped(module: nn.Module) -> nn.Module:
     """Return the user's own module out of the wrappers of DistributedDataParallel and compile."""
     while True:
-        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        parts = getattr(module, "_modules", ())
+        if isinstance(module, _PARALLEL):
             module = module.module
-        elif hasattr(module, "_orig_mod"):
-            module = module._orig_mod
+        elif "_orig_mod" in parts:
+            module = parts["_orig_mod"]
         else:
             return module
 

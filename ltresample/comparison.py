@@ -342,8 +342,8 @@ def _collected(trials, results, proba: bool, test_share: float, about: str) -> C
         column = [split[i] for split in results]
         said = next((result.failed for result in column if result.failed), "")
         for name, values in (
-            (plain, [result.plain for result in column]),
-            (corrected, [result.corrected for result in column]),
+            (plain, [result.scores["plain"] for result in column]),
+            (corrected, [result.scores["corrected"] for result in column]),
         ):
             if not name:
                 continue

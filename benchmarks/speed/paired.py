@@ -1,15 +1,17 @@
-"""Compare this checkout with another commit: the same cases, in alternating processes.
+"""Compare this checkout with another commit: the same cases, in two processes that take turns.
 
     python -m benchmarks.speed paired --against main~5
     python -m benchmarks.speed paired --against COMMIT --cases import overhead m2m --rounds 9
+    python -m benchmarks.speed paired --against COMMIT --cases m2m --ways M2m DM --rounds 20
     python -m benchmarks.speed paired --against COMMIT --cases reuters --path FOLDER --limit 1.03
 
-The other commit is checked out into a temporary worktree. In each round a process measures the cases
-with the package of the one, and another with that of the other, in an order that alternates; the
-benchmarks are this checkout's on both sides. For each way stand the median over rounds of the ratio
-(here over there) and a 95 % interval of that median from the order statistics, which assumes nothing
-about noise and needs six rounds. "slower" means that the whole interval is above the limit, "holds"
-that it is below; in between the rounds do not decide. The exit status is 1 if anything is slower.
+The other commit is checked out into a temporary worktree. A process has the package of the one,
+another that of the other, and the benchmarks of this checkout; after a turn that warms up, they take
+turns way by way, in an order that alternates, so that what else the machine does meets both within
+seconds. For each way stand the median over rounds of the ratio (here over there) and a 95 % interval
+of that median from the order statistics, which assumes nothing about noise and needs six rounds.
+"slower" means that the whole interval is above the limit, "holds" that it is below; in between the
+rounds do not decide. The exit status is 1 if anything is slower.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from scipy.stats import binom
 from benchmarks.provenance import ROOT
 from benchmarks.speed.cases import CASES
 
-__all__ = ["interval_of_median", "judged", "main"]
+__all__ = ["interval_of_median", "judged", "main", "measured"]
 
 DEFAULT = ("import", "overhead", "m2m", "otmix", "digits")
 # the package is that of one tree, the benchmarks are that of another
@@ -51,9 +53,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--against", required=True, metavar="COMMIT", help="what to compare with")
     parser.add_argument("--cases", nargs="+", default=list(DEFAULT), metavar="CASE")
-    parser.add_argument("--rounds", type=int, default=7, help="pairs of processes (default: 7)")
+    parser.add_argument("--ways", nargs="+", metavar="WAY", help="of the cases (default: all)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each way (default: 7)")
     parser.add_argument("--limit", type=float, default=1.03, help="ratio that may be reached")
-    parser.add_argument("--repeats", type=int, default=3, help="of a way in a process")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--path", help="folder of the Reuters files, for the case reuters")
     parser.add_argument("--folder", help="folder of tables, for the case tables")
@@ -72,13 +74,7 @@ def main(argv: list[str]) -> int:
     """Compare; return 1 if something is slower than the limit."""
     options = arguments(argv)
     with worktree(options.against) as other:
-        told: dict[str, dict[str, list[float]]] = {}
-        for number in range(options.rounds):
-            sides = {"here": ROOT, "there": other}
-            for side in list(sides)[:: 1 if number % 2 else -1]:
-                for way, seconds in measured(sides[side], options).items():
-                    told.setdefault(way, {"here": [], "there": []})[side].append(seconds)
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        told = measured({"here": ROOT, "there": other}, options)
     lines = {way: np.array(own["here"]) / np.array(own["there"]) for way, own in told.items()}
     print(f"this checkout over {options.against}, {options.rounds} pairs, limit {options.limit}")
     print(f"{'':46}{'ms here':>9}{'ratio':>8}{'95 % interval':>17}")
@@ -121,21 +117,74 @@ def judged(low: float, high: float, limit: float) -> str:
     return "holds" if high <= limit else "not decided"
 
 
-def measured(tree: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Measure all cases in a process of its own with the package of a tree."""
-    given = ("repeats", "threads", "path", "folder", "batch")
+def measured(trees: dict[str, Path], options: argparse.Namespace) -> dict[str, dict[str, list]]:
+    """Return {way: {side: seconds of each turn}}, each side a process with the package of a tree."""
+    with ExitStack() as stack:
+        sides = {name: stack.enter_context(side(tree, options)) for name, tree in trees.items()}
+        ways = [way for way in next(iter(sides.values())).ways if _wanted(way, options.ways)]
+        if not ways:
+            raise ValueError(f"--ways must name ways of the cases. Got {options.ways}.")
+        told: dict[str, dict[str, list]] = {way: {name: [] for name in sides} for way in ways}
+        for number in range(options.rounds + 1):
+            for way in ways:
+                for name in list(sides)[:: 1 if number % 2 else -1]:
+                    seconds = sides[name].turn(way)
+                    if number:  # the first turn warms up
+                        told[way][name].append(seconds)
+            print(f"round {number} of {options.rounds}", file=sys.stderr, flush=True)
+    return told
+
+
+def _wanted(way: str, names: list[str] | None) -> bool:
+    return names is None or way.partition(": ")[2] in names
+
+
+class Side:
+    """A process with the package of a tree that measures a way whenever it is asked to."""
+
+    def __init__(self, tree: Path, process: subprocess.Popen, errors: Any):
+        self.tree, self.process, self.errors = tree, process, errors
+        self.ways: list[str] = self._answer()
+
+    def turn(self, way: str) -> float:
+        """Measure a way once, in seconds."""
+        print(way, file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise ValueError(f"Measuring {self.tree} failed:\n{self.errors.read()[-2000:]}")
+        return json.loads(line)
+
+
+@contextmanager
+def side(tree: Path, options: argparse.Namespace) -> Iterator[Side]:
+    """Start a process with the package of a tree, and end it."""
+    given = ("threads", "path", "folder", "batch")
     settings = {name: getattr(options, name) for name in given}
     code = START.format(
         tree=str(tree), root=str(ROOT), cases=tuple(options.cases), settings=settings
     )
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, str(options.threads))}
-    ended = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=environment
-    )
-    if ended.returncode:
-        raise ValueError(f"Measuring {tree} failed:\n{ended.stderr[-2000:]}")
-    return json.loads(ended.stdout.splitlines()[-1])
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
+        try:
+            yield Side(tree, process, errors)
+        finally:
+            process.kill()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,19 @@ from threadpoolctl import threadpool_limits
 
 import ltresample
 from benchmarks.speed.cases import CASES
-from benchmarks.speed.turns import take_turns
 
 __all__ = ["main"]
 
 
 def main(cases: tuple[str, ...], settings: dict[str, Any], tree: str) -> None:
-    """Print {case and way: median seconds} as JSON.
+    """Print the names of all ways; then, for each name that is read, the seconds that it takes.
 
     Parameters
     ----------
     cases : tuple of str
         Names of cases.
     settings : dict
-        ``repeats`` of each way, and options of cases; None: the case's own default.
+        Options of cases; None: the case's own default.
     tree : str
         Where the package must come from.
     """
@@ -35,13 +35,15 @@ def main(cases: tuple[str, ...], settings: dict[str, Any], tree: str) -> None:
         raise RuntimeError(f"ltresample must be that of {tree}. Got {ltresample.__file__}.")
     torch.set_num_threads(settings["threads"])
     warnings.simplefilter("ignore")
-    seconds = {}
     with threadpool_limits(settings["threads"]):
-        for name in cases:
-            ways = CASES[name].ways(_options(name, settings))
-            for way, values in take_turns(ways, settings["repeats"]).items():
-                seconds[f"{name}: {way}"] = float(np.median(values, axis=0).sum())
-    print(json.dumps(seconds))
+        ways = {
+            f"{name}: {way}": run
+            for name in cases
+            for way, run in CASES[name].ways(_options(name, settings)).items()
+        }
+        print(json.dumps(list(ways)), flush=True)
+        for line in sys.stdin:
+            print(json.dumps(float(np.sum(ways[line.strip()]()))), flush=True)
 
 
 def _options(name: str, settings: dict[str, Any]) -> argparse.Namespace:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, ClassVar, NamedTuple
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, check_scoring
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.utils import get_tags, indexable
-from sklearn.utils._param_validation import HasMethods, Integral
+from sklearn.utils._param_validation import HasMethods, Integral, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -20,17 +20,15 @@ from ltresample._compat import fit_context
 from ltresample._estimators import check_classifier, offers, weight_keyword
 from ltresample._progress import advance, phase, progress
 from ltresample._random import root_seed
-from ltresample.class_counts import PartialFill
 from ltresample.decisions._base import read_labels
 from ltresample.decisions._offsets import checked_splits
 from ltresample.exceptions import refuse_class
-from ltresample.over_sampling._m2m import M2mSampler
+from ltresample.over_sampling._choice import ChoiceReport, Option, Tally, choose, ways
 from ltresample.over_sampling._trials import (
     Trained,
     Trial,
     answers_of,
     macro_average_precision,
-    paired_interval,
     run_trials,
     train,
 )
@@ -40,47 +38,6 @@ __all__ = ["AutoResampledClassifier", "ChoiceReport"]
 
 logger = logging.getLogger(__name__)
 _DEFAULT = LogisticRegression()
-_SHARES = (0.05, 0.15)  # of what the classes lack
-_SMOTE_SHARE = 0.3
-
-
-class Option(NamedTuple):
-    """A trial, answered as trained or corrected for the prior."""
-
-    name: str
-    trial: int
-    corrected: bool
-    sampled: bool
-
-
-class ChoiceReport(NamedTuple):
-    """What was tried, what was chosen, and why; print it."""
-
-    names: list[str]
-    """Ways that were tried, best first."""
-    means: list[float]
-    """Mean scores over the splits."""
-    gains: list[float]
-    """Mean paired differences to the best way without a sampler."""
-    errors: list[float]
-    """Standard errors of these differences."""
-    chosen: str
-    """Name of the way that was taken."""
-    reason: str
-    """Why, in a sentence."""
-    failures: dict[str, str]
-    """What refused the data, and with which words."""
-
-    def __str__(self) -> str:
-        width = max(len(name) for name in self.names)
-        lines = [f"{'':{width}}   score    gain   standard error"]
-        for name, mean, gain, error in zip(
-            self.names, self.means, self.gains, self.errors, strict=True
-        ):
-            mark = "  <- chosen" if name == self.chosen else ""
-            lines.append(f"{name:{width}}  {mean:6.3f}  {gain:+6.3f}  {error:15.3f}{mark}")
-        lines += [f"{name}: {said}" for name, said in self.failures.items()]
-        return "\n".join([*lines, self.reason])
 
 
 class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -97,7 +54,8 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
     A sampler that refuses the data, for example SMOTE columns of text, is left out and named in the
     report. Each sampler's guide is fitted once for each split and shared. Trying takes about six
-    fits of the classifier for each split.
+    fits of the classifier for each split; ways that after the first repeat are behind the best plain
+    one by more than their standard error are not tried on the second.
 
     Parameters
     ----------
@@ -108,8 +66,13 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         precision (of the rarer class of two, or the mean over classes), so that both decisions and
         ranking count. One that needs probabilities sees those of each way as they come.
     cv : int, splitter, iterable of splits or None, default=None
-        None: five stratified folds, twice, with fewer folds if a class has fewer samples. More
-        splits make the choice steadier and take longer.
+        None: five stratified folds, twice, with fewer folds if a class has fewer samples, and the
+        second time only for the ways that are still in question. More splits make the choice
+        steadier and take longer; all ways are tried on those that are given.
+    guide_weight : float, default=0.0
+        Weight of the guide's vote in [0, 1], see `ResampledClassifier`. Above 0, each way with
+        `M2mSampler` is also tried with that vote, and what is chosen may be a vote of two models.
+        0: none is tried.
     random_state : int, RandomState or None, default=None
         Of the splits and the samplers.
     n_jobs : int or None, default=None
@@ -151,6 +114,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         "classifier": [HasMethods("fit"), None],
         "scoring": [str, callable, None],
         "cv": ["cv_object"],
+        "guide_weight": [Interval(Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -165,6 +129,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         *,
         scoring=None,
         cv=None,
+        guide_weight=0.0,
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -172,6 +137,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         self.classifier = classifier
         self.scoring = scoring
         self.cv = cv
+        self.guide_weight = guide_weight
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -218,29 +184,53 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         _check_two_classes(labels)
         score = self._score()
         seed = root_seed(self.random_state)
-        splits = self._splits(X, labels, seed)
-        trials, options = _ways(inner, seed.child("samplers").integer() % 2**31)
+        rounds = self._rounds(X, labels, seed)
+        votes = bool(self.guide_weight)
+        trials, options = ways(inner, seed.child("samplers").integer() % 2**31, votes=votes)
         with progress(type(self).__name__, shown=bool(self.verbose)):
             phase(f"trying {len(options)} ways")
+            tally = self._tried(trials, options, rounds, score, X, labels, given)
+            self.choice_report_, option = choose(tally)
+            logger.info("%s", self.choice_report_.reason)
+            logger.debug("%s", self.choice_report_)
+            phase(f"fitting {option.name}", 1)
+            trained = train(
+                trials[option.trial], inner, X, labels, given, guide_weight=self.guide_weight
+            )
+            advance()
+        self._keep(trained.named(option.answer))
+        return self
+
+    def _tried(
+        self,
+        trials: list[Trial],
+        options: list[Option],
+        rounds: list[list],
+        score: Any,
+        X: Any,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+    ) -> Tally:
+        """Try all ways on the splits of the first round, and what is in question on the others."""
+        share = np.mean([len(test) / len(train) for train, test in rounds[0]])
+        tally, asked = Tally(options, float(share)), list(range(len(trials)))
+        for splits in rounds:
             results = run_trials(
-                trials,
-                inner,
+                [trials[i] for i in asked],
+                self._inner(),
                 X,
                 labels,
                 splits=splits,
                 scorers=[score],
-                weight=given,
+                weight=weight,
                 n_jobs=self.n_jobs,
+                guide_weight=self.guide_weight,
             )
-            test_share = float(np.mean([len(test) / len(train) for train, test in splits]))
-            self.choice_report_, option = _choose(options, results, test_share)
-            logger.info("%s", self.choice_report_.reason)
-            logger.debug("%s", self.choice_report_)
-            phase(f"fitting {option.name}", 1)
-            trained = train(trials[option.trial], inner, X, labels, given)
-            advance()
-        self._keep(trained.corrected if option.corrected else trained.plain)
-        return self
+            tally.add(asked, results)
+            asked = tally.in_question()
+            if not asked:
+                break
+        return tally
 
     def _validate_params(self) -> None:
         refuse_class(self.classifier, "classifier")
@@ -267,16 +257,20 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
         return score
 
-    def _splits(self, X: Any, labels: np.ndarray, seed: Any) -> list:
+    def _rounds(self, X: Any, labels: np.ndarray, seed: Any) -> list[list]:
+        """Return lists of splits, to be tried one after the other."""
         cv = self.cv
         smallest = int(np.unique(labels, return_counts=True)[1].min())
-        if cv is None and smallest > 1:
-            cv = RepeatedStratifiedKFold(
-                n_splits=min(5, smallest),
-                n_repeats=2,
-                random_state=seed.child("folds").integer() % 2**31,
-            )
-        return checked_splits(cv, X, labels, {})
+        if cv is not None or smallest < 2:
+            return [checked_splits(cv, X, labels, {})]
+        n_folds = min(5, smallest)
+        cv = RepeatedStratifiedKFold(
+            n_splits=n_folds,
+            n_repeats=2,
+            random_state=seed.child("folds").integer() % 2**31,
+        )
+        splits = checked_splits(cv, X, labels, {})
+        return [splits[:n_folds], splits[n_folds:]]
 
     def predict(self, X):
         """Predict labels.
@@ -351,103 +345,6 @@ def _decisions_and_ranking(
     decisions = balanced_accuracy_score(y, answers.labels)
     ranking = macro_average_precision(y, answers)
     return float(decisions if np.isnan(ranking) else (decisions + ranking) / 2)
-
-
-def _ways(classifier: Any, seed: int) -> tuple[list[Trial], list[Option]]:
-    """List what is trained, and how each answers."""
-    proba, weights = offers(classifier, "predict_proba"), weight_keyword(classifier) is not None
-    trials, options = [Trial("none")], [Option("none", 0, False, False)]
-    if proba:
-        options.insert(0, Option("none, corrected", 0, True, False))
-    if weights:
-        trials.append(Trial("class weights", weighted=True))
-        options.append(Option("class weights", 1, False, False))
-    for trial in _sampled(seed, soft=proba and weights, filled=not proba):
-        options.append(Option(trial.name, len(trials), False, True))
-        if proba:
-            options.append(Option(f"{trial.name}, corrected", len(trials), True, True))
-        trials.append(trial)
-    return trials, options
-
-
-def _sampled(seed: int, *, soft: bool, filled: bool) -> list[Trial]:
-    """Return trials with a sampler; `filled` adds one that fills the classes up."""
-    trials = [
-        Trial(
-            f"M2m {share:.0%}",
-            lambda y, g, share=share: M2mSampler(
-                g=g,
-                sampling_strategy=PartialFill(share),
-                synthetic_share=1.0,
-                soft_labels=soft,
-                random_state=seed,
-            ),
-        )
-        for share in _SHARES
-    ]
-    if filled:  # what is left of the imbalance cannot be divided out
-        trials.append(Trial("M2m", lambda y, g: M2mSampler(g=g, random_state=seed)))
-    share = "auto" if filled else PartialFill(_SMOTE_SHARE)
-    name = "SMOTE" if filled else f"SMOTE {_SMOTE_SHARE:.0%}"
-    return [*trials, Trial(name, lambda y, g: _smote(y, share, seed))]
-
-
-def _smote(y: np.ndarray, share: Any, seed: int) -> SMOTE:
-    smallest = int(np.unique(y, return_counts=True)[1].min())
-    return SMOTE(
-        sampling_strategy=share, k_neighbors=max(1, min(5, smallest - 1)), random_state=seed
-    )
-
-
-def _choose(
-    options: list[Option], results: list[list], test_share: float
-) -> tuple[ChoiceReport, Option]:
-    """Take the best way without a sampler, or the best sampler if it is ahead by more than chance."""
-    failures = {}
-    scores: dict[Option, np.ndarray] = {}
-    for option in options:
-        column = [split[option.trial] for split in results]
-        said = next((result.failed for result in column if result.failed), None)
-        if said:
-            failures[option.name.removesuffix(", corrected")] = said
-            continue
-        scores[option] = np.array([r.corrected if option.corrected else r.plain for r in column])[
-            :, 0
-        ]
-    ranked = sorted(scores, key=lambda option: -scores[option].mean())
-    first = options[0]  # what costs nothing and is best in theory
-    plain, _ = _ahead(first, [o for o in ranked if not o.sampled], scores, test_share)
-    best, reason = _ahead(plain, [o for o in ranked if o.sampled], scores, test_share)
-    against = {o: paired_interval(scores[o] - scores[plain], test_share)[:2] for o in ranked}
-    report = ChoiceReport(
-        [option.name for option in ranked],
-        [float(scores[option].mean()) for option in ranked],
-        [float(against[option][0]) for option in ranked],
-        [float(against[option][1]) for option in ranked],
-        best.name,
-        reason,
-        failures,
-    )
-    return report, best
-
-
-def _ahead(
-    start: Option, others: list[Option], scores: dict[Option, np.ndarray], test_share: float
-) -> tuple[Option, str]:
-    """Return the best of the others if it is ahead by more than its error, and why."""
-    others = [option for option in others if option != start]
-    if not others:
-        return start, f"{start.name!r} is chosen: no sampler could be tried."
-    gain, error, _ = paired_interval(scores[others[0]] - scores[start], test_share)
-    if gain > error:
-        return others[0], (
-            f"{others[0].name!r} is chosen: it is ahead of {start.name!r}, the best way without a "
-            f"sampler, by {gain:.3f}, more than the standard error of {error:.3f}."
-        )
-    return start, (
-        f"{start.name!r} is chosen, without a sampler: the best sampler, {others[0].name!r}, differs "
-        f"from it by {gain:+.3f}, which is not more than the standard error of {error:.3f}."
-    )
 
 
 def _check_two_classes(labels: np.ndarray) -> None:

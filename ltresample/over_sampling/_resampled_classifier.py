@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from copy import copy
 from numbers import Real
 from time import perf_counter
 from typing import Any, ClassVar, Literal
@@ -38,7 +39,7 @@ from ltresample.over_sampling._weighted_rows import (
 )
 from ltresample.rows import plain
 
-__all__ = ["ResampledClassifier"]
+__all__ = ["ResampledClassifier", "with_vote"]
 
 logger = logging.getLogger(__name__)
 
@@ -444,3 +445,14 @@ default="balanced"
         tags.classifier_tags = own.classifier_tags
         tags.input_tags.sparse = own.input_tags.sparse and sampler.input_tags.sparse
         return tags
+
+
+def with_vote(model: ResampledClassifier, weight: float) -> ResampledClassifier:
+    """Return a fitted and corrected classifier with the vote of its sampler's guide.
+
+    It answers as if it had been fitted with ``guide_weight=weight``.
+    """
+    voted = copy(model)
+    voted.guide_weight = weight
+    voted.classifier_ = GuideVote(model.classifier_, model.sampler_, weight)
+    return voted

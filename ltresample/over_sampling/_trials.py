@@ -21,9 +21,10 @@ from ltresample._progress import counted, quiet
 from ltresample.decisions import PriorCorrectedClassifier
 from ltresample.decisions._priors import count_prior
 from ltresample.exceptions import LongTailWarning
-from ltresample.over_sampling._resampled_classifier import ResampledClassifier
+from ltresample.over_sampling._resampled_classifier import ResampledClassifier, with_vote
 
 __all__ = [
+    "ANSWERS",
     "Answers",
     "Trial",
     "Trained",
@@ -47,12 +48,23 @@ class Trial(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A fitted classifier, at the prior of the data that it saw, and the one corrected for it."""
+    """A fitted classifier, and what else answers with it; None where there is no such answer."""
 
     plain: Any
-    corrected: Any
-    guide: Any
-    """The guide of the sampler, for another sampler on the same rows; None if there is none."""
+    """At the prior of the data that it saw."""
+    corrected: Any = None
+    """Corrected for that prior."""
+    voted: Any = None
+    """The corrected one in a vote with the sampler's guide."""
+    guide: Any = None
+    """The guide of the sampler, for another sampler on the same rows."""
+
+    def named(self, answer: str) -> Any:
+        """Return the model that answers so: "plain", "corrected" or "voted"."""
+        return self._asdict()[answer]
+
+
+ANSWERS = ("plain", "corrected", "voted")
 
 
 class Answers(ClassifierMixin, BaseEstimator):
@@ -83,30 +95,37 @@ class Answers(ClassifierMixin, BaseEstimator):
 
 
 def train(
-    trial: Trial, classifier: Any, X: Any, y: Any, weight: np.ndarray | None, guide: Any = None
+    trial: Trial,
+    classifier: Any,
+    X: Any,
+    y: Any,
+    weight: np.ndarray | None,
+    guide: Any = None,
+    guide_weight: float = 0.0,
 ) -> Trained:
-    """Fit a clone of the classifier as the trial says."""
+    """Fit a clone of the classifier as the trial says; the guide votes where there is one."""
     if trial.whole is not None:
-        model = trial.whole(classifier).fit(X, y, **_given(weight))
-        return Trained(model, None, None)
+        return Trained(trial.whole(classifier).fit(X, y, **_given(weight)))
     labels, proba = np.asarray(y), offers(classifier, "predict_proba")
     if trial.sampler is not None:
         sampler = trial.sampler(labels, guide)
         model = ResampledClassifier(classifier, sampler, prior_correction=proba)
         model.fit(X, y, **_given(weight))
         used = getattr(model.sampler_, "g_", None)
-        inner = model.classifier_.estimator_ if proba else model.classifier_
-        return Trained(inner, model if proba else None, used)
+        if not proba:
+            return Trained(model.classifier_, guide=used)
+        voted = with_vote(model, guide_weight) if guide_weight and used is not None else None
+        return Trained(model.classifier_.estimator_, model, voted, used)
     if trial.weighted:
         own = compute_sample_weight("balanced", labels)
         weight = own if weight is None else own * weight
     if not proba:
         keyword = weight_keyword(classifier)
         given = {} if weight is None else {keyword or "sample_weight": weight}
-        return Trained(clone(classifier).fit(X, y, **given), None, None)
+        return Trained(clone(classifier).fit(X, y, **given))
     model = PriorCorrectedClassifier(requesting_weights(clone(classifier)))
     model.fit(X, y, **_given(weight))
-    return Trained(model.estimator_, model, None)
+    return Trained(model.estimator_, model)
 
 
 def _given(weight: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -124,10 +143,10 @@ def answers_of(model: Any, X: Any) -> Answers:
 
 
 class Result(NamedTuple):
-    """What a trial gave on one fold: scores of what was trained and of its correction."""
+    """What a trial gave on one fold: by answer, the value of each scorer."""
 
-    plain: list[float]
-    corrected: list[float]
+    scores: dict[str, list[float]]
+    """NaN where the trial does not answer so, or failed."""
     seconds: float
     failed: str
 
@@ -142,6 +161,7 @@ def run_trials(
     scorers: Sequence[Callable],
     weight: np.ndarray | None = None,
     n_jobs: int | None = None,
+    guide_weight: float = 0.0,
 ) -> list[list[Result]]:
     """Return for each split the results of all trials, which share its guide.
 
@@ -149,41 +169,45 @@ def run_trials(
     labels, and the class shares of the training data.
     """
     done = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_run_split)(trials, classifier, X, y, train_rows, test_rows, scorers, weight)
+        delayed(_run_split)(
+            trials, classifier, X, y, train_rows, test_rows, scorers, weight, guide_weight
+        )
         for train_rows, test_rows in splits
     )
     return list(counted(done, len(splits)))
 
 
 @quiet()
-def _run_split(trials, classifier, X, y, train_rows, test_rows, scorers, weight) -> list[Result]:
+def _run_split(
+    trials, classifier, X, y, train_rows, test_rows, scorers, weight, guide_weight
+) -> list[Result]:
     X_train, y_train = safe_indexing(X, train_rows), safe_indexing(y, train_rows)
     X_test, y_test = safe_indexing(X, test_rows), np.asarray(safe_indexing(y, test_rows))
     given = check_method_params(X, params=_given(weight), indices=train_rows).get("sample_weight")
     shares = count_prior(np.asarray(y_train), np.unique(np.asarray(y)), given)
-    results, guide = [], None
+    results, guide, nothing = [], None, [np.nan] * len(scorers)
     for trial in trials:
         began = time.perf_counter()
         try:
             with warnings.catch_warnings():  # what it is worth here shows in its scores
                 warnings.simplefilter("ignore", LongTailWarning)
-                trained = train(trial, classifier, X_train, y_train, given, guide)
+                trained = train(trial, classifier, X_train, y_train, given, guide, guide_weight)
         except (ValueError, TypeError, RuntimeError) as err:
             if trial.sampler is None and trial.whole is None:
                 raise  # the classifier itself cannot be fitted
             # a sampler that refuses the data is told of by name
-            nothing = [np.nan] * len(scorers)
-            results.append(Result(nothing, nothing, np.nan, f"{type(err).__name__}: {err}"))
+            failed = f"{type(err).__name__}: {err}"
+            results.append(Result(dict.fromkeys(ANSWERS, nothing), np.nan, failed))
             continue
         seconds = time.perf_counter() - began
         guide = trained.guide if guide is None else guide
-        scores = [
-            [np.nan] * len(scorers)
-            if model is None
+        scores = {
+            answer: nothing
+            if (model := trained.named(answer)) is None
             else [score(model, trained, X_test, y_test, shares) for score in scorers]
-            for model in (trained.plain, trained.corrected)
-        ]
-        results.append(Result(*scores, seconds, ""))
+            for answer in ANSWERS
+        }
+        results.append(Result(scores, seconds, ""))
     return results
 
 

@@ -47,13 +47,18 @@ class Needs(NamedTuple):
     features: bool
 
 
+_NOTHING = Needs(class_counts=False, cosine_head=False, features=False)
+
+
 def needs_of(criterion: Any) -> Needs:
     """Return what a criterion, or its class, asks for."""
     loss = unwrapped(criterion)
     kind = loss if isinstance(loss, type) else type(loss)
-    if not issubclass(kind, LongTailLoss):
-        return Needs(class_counts=False, cosine_head=False, features=False)
-    return Needs(loss.needs_class_counts, loss.needs_cosine_head, loss.needs_features)
+    return (
+        Needs(loss.needs_class_counts, loss.needs_cosine_head, loss.needs_features)
+        if issubclass(kind, LongTailLoss)
+        else _NOTHING
+    )
 
 
 # ---------------------------------------------------------------------- class weights

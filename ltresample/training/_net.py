@@ -182,7 +182,7 @@ class TrainingNet(DataNet):
         """Train or validate for an epoch, with random layers drawing from this net's seed."""
         if iterator is None:
             return
-        n_batches = 0
+        n_batches, state = 0, vars(self)
         with global_streams(self._forward_seed(prefix), place_of(self)):
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
@@ -195,9 +195,9 @@ class TrainingNet(DataNet):
                     raise not_finite(self, loss, n_batches)
                 self.history.record_batch(f"{prefix}_loss", loss)
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[1]))
-                self._batch_rows = batch[0]
+                state["_batch_rows"] = batch[0]  # past skorch's look at each assignment
                 self.notify("on_batch_end", batch=batch, training=training, **step)
-                self._batch_rows = None
+                state["_batch_rows"] = None
                 n_batches += 1
         self.history.record(f"{prefix}_batch_count", n_batches)
 

@@ -17,9 +17,9 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ltresample.decisions import PriorCorrectedClassifier
-from ltresample.over_sampling import AutoResampledClassifier
-from ltresample.over_sampling._auto import Option, _choose
-from ltresample.over_sampling._trials import Result, paired_interval
+from ltresample.over_sampling import AutoResampledClassifier, M2mSampler, ResampledClassifier
+from ltresample.over_sampling._choice import Option, Tally, choose
+from ltresample.over_sampling._trials import Result, Trial, paired_interval, train
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks' data have classes of a few samples
@@ -43,15 +43,24 @@ def model(data):
 
 def results_of(plain, sampled):
     return [
-        [Result([p], [p], 0.0, ""), Result([s], [s - 1], 0.0, "")]
+        [
+            Result({"plain": [p]}, 0.0, ""),
+            Result({"plain": [s], "corrected": [s - 1]}, 0.0, ""),
+        ]
         for p, s in zip(plain, sampled, strict=True)
     ]
 
 
+def chosen_of(options, results, test_share):
+    tally = Tally(options, test_share)
+    tally.add([0, 1][: len(results[0])], results)
+    return choose(tally)
+
+
 OPTIONS = [
-    Option("none", 0, False, False),
-    Option("SMOTE", 1, False, True),
-    Option("SMOTE, corrected", 1, True, True),
+    Option("none", 0, "plain", False),
+    Option("SMOTE", 1, "plain", True),
+    Option("SMOTE, corrected", 1, "corrected", True),
 ]
 
 
@@ -59,7 +68,7 @@ OPTIONS = [
 def test_a_sampler_is_taken_where_it_is_ahead_by_more_than_its_error(gain):
     noise = np.array([0.02, -0.02, 0.01, -0.01])
     plain = np.array([0.7, 0.6, 0.8, 0.7])
-    report, chosen = _choose(OPTIONS, results_of(plain, plain + gain + noise), 0.25)
+    report, chosen = chosen_of(OPTIONS, results_of(plain, plain + gain + noise), 0.25)
     _, error, _ = paired_interval(gain + noise, 0.25)
     assert (chosen.name == "SMOTE") == (gain > error)
     assert report.chosen == chosen.name
@@ -72,22 +81,90 @@ def test_a_sampler_is_taken_where_it_is_ahead_by_more_than_its_error(gain):
 
 
 def test_the_correction_stands_unless_something_is_ahead_by_more_than_its_error():
-    options = [Option("none, corrected", 0, True, False), Option("none", 0, False, False)]
+    options = [Option("none, corrected", 0, "corrected", False), Option("none", 0, "plain", False)]
     plain = np.array([0.7, 0.6, 0.8, 0.7])
     for gain, name in ((0.005, "none, corrected"), (0.05, "none")):
         moved = plain - gain + np.array([0.03, -0.03, 0.03, -0.03])
-        results = [[Result([p], [c], 0.0, "")] for p, c in zip(plain, moved, strict=True)]
-        assert _choose(options, results, 0.25)[1].name == name
+        results = [
+            [Result({"plain": [p], "corrected": [c]}, 0.0, "")]
+            for p, c in zip(plain, moved, strict=True)
+        ]
+        assert chosen_of(options, results, 0.25)[1].name == name
 
 
 def test_a_sampler_that_fails_once_is_out_and_named():
     results = results_of([0.7, 0.6], [0.9, 0.9])
-    results[1][1] = Result([np.nan], [np.nan], np.nan, "ValueError: text")
-    report, chosen = _choose(OPTIONS, results, 1.0)
+    results[1][1] = Result({"plain": [np.nan], "corrected": [np.nan]}, np.nan, "ValueError: text")
+    report, chosen = chosen_of(OPTIONS, results, 1.0)
     assert chosen.name == "none"
     assert report.failures == {"SMOTE": "ValueError: text"}
     assert "no sampler could be tried" in report.reason
     assert "SMOTE: ValueError: text" in str(report)
+
+
+def test_what_is_behind_after_a_round_is_not_tried_again():
+    tally = Tally(OPTIONS, 0.25)
+    plain = np.array([0.7, 0.6, 0.8, 0.7])
+    tally.add([0, 1], results_of(plain, plain + [0.02, -0.02, 0.02, -0.02]))
+    assert tally.in_question() == [0, 1]
+    tally.add([0, 1], results_of(plain, plain - [0.3, 0.31, 0.3, 0.3]))
+    assert tally.in_question() == []
+    report, chosen = choose(tally)
+    assert chosen.name == "none"
+    assert report.n_splits == [8, 8, 8]
+
+
+def test_ways_that_were_given_up_are_compared_on_their_own_splits():
+    options = [*OPTIONS, Option("M2m", 2, "plain", True)]
+    tally = Tally(options, 0.25)
+    first = results_of([0.7, 0.6], [0.5, 0.4])
+    tally.add([0, 1, 2], [[*own, Result({"plain": [0.9]}, 0.0, "")] for own in first])
+    assert tally.in_question() == [0, 2]
+    behind = Result({"plain": [0.0]}, 0.0, "")
+    tally.add([0, 2], [[own[0], behind] for own in results_of([0.1, 0.1], [0.0, 0.0])])
+    report, chosen = choose(tally)
+    assert report.names == ["M2m", "none", "SMOTE", "SMOTE, corrected"]
+    assert report.n_splits == [4, 4, 2, 2]
+    assert report.gains[2] == pytest.approx(-0.2)
+    assert chosen.name == "none", "ahead on two splits, behind on two"
+
+
+@pytest.mark.parametrize("given", [None, 2])
+def test_the_second_repeat_is_for_what_is_in_question(data, given):
+    model = AutoResampledClassifier(GaussianNB(), cv=given, random_state=0).fit(*data)
+    counts = dict(zip(model.choice_report_.names, model.choice_report_.n_splits, strict=True))
+    if given:
+        assert set(counts.values()) == {2}
+        return
+    assert counts["none, corrected"] == 10
+    assert set(counts.values()) <= {5, 10}
+    gains = dict(zip(model.choice_report_.names, model.choice_report_.gains, strict=True))
+    assert all(gains[name] < 0 for name, n in counts.items() if n == 5)
+
+
+def test_a_vote_is_tried_where_it_is_asked_for_and_answers_as_if_fitted_with_it(data):
+    X, y = data
+    settings = {"cv": 2, "random_state": 0}
+    usual = AutoResampledClassifier(GaussianNB(), **settings).fit(X, y)
+    model = AutoResampledClassifier(GaussianNB(), guide_weight=0.4, **settings).fit(X, y)
+    votes = [name for name in model.choice_report_.names if name.endswith("with g")]
+    assert set(votes) == {"M2m 5%, with g", "M2m 15%, with g"}
+    assert set(model.choice_report_.names) == {*usual.choice_report_.names, *votes}
+    trained = train(
+        Trial("M2m", lambda y, g: M2mSampler(g=g, random_state=0)),
+        GaussianNB(),
+        X,
+        y,
+        None,
+        guide_weight=0.4,
+    )
+    by_hand = ResampledClassifier(
+        GaussianNB(), M2mSampler(random_state=0), prior_correction=True, guide_weight=0.4
+    ).fit(X, y)
+    np.testing.assert_array_equal(trained.voted.predict_proba(X), by_hand.predict_proba(X))
+    assert trained.voted.get_params()["guide_weight"] == 0.4
+    assert trained.corrected.get_params()["guide_weight"] == 0.0
+    assert (trained.corrected.predict_proba(X) != by_hand.predict_proba(X)).any()
 
 
 def test_scores_are_those_of_models_fitted_by_hand(data, model):
@@ -95,8 +172,8 @@ def test_scores_are_those_of_models_fitted_by_hand(data, model):
     report = model.choice_report_
     assert set(report.names) >= {"none", "none, corrected", "class weights", "M2m 5%, corrected"}
     scores = []
-    for train, test in StratifiedKFold(4).split(X, y):
-        own = PriorCorrectedClassifier(GaussianNB()).fit(X[train], y[train])
+    for rows, test in StratifiedKFold(4).split(X, y):
+        own = PriorCorrectedClassifier(GaussianNB()).fit(X[rows], y[rows])
         ranking = average_precision_score(y[test] == "rare", own.predict_proba(X[test])[:, 0])
         scores.append((balanced_accuracy_score(y[test], own.predict(X[test])) + ranking) / 2)
     place = report.names.index("none, corrected")
