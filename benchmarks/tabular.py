@@ -1,7 +1,8 @@
 """The suite on tables: samplers and their rivals with six classifiers.
 
     python -m benchmarks.tabular FOLDER [--rows 1000] [--repeats 3] [--jobs 2]
-    python -m benchmarks.tabular FOLDER --group forests --only none SMOTE auto
+    python -m benchmarks.tabular FOLDER --group forests --only none SMOTE ROS
+    python -m benchmarks.tabular FOLDER --classifiers HGB RF --only auto
     python -m benchmarks.tabular FOLDER --table-only
 
 FOLDER holds .npz files with X and y. Each record is one row (a sampler or a rival) on one table in
@@ -15,6 +16,7 @@ import argparse
 import hashlib
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,12 +64,18 @@ class Task(NamedTuple):
     repeat: int
     max_rows: int
     key: str
-    group: str = "first"
+    classifiers: tuple[str, ...]
 
 
 def groups() -> dict[str, dict]:
     """Return the classifiers that are recorded together, by the name of the group."""
     return {"first": CLASSIFIERS, "forests": FORESTS}
+
+
+def makers(names: Iterable[str]) -> dict[str, Any]:
+    """Return what makes the named classifiers."""
+    every = {name: make for group in groups().values() for name, make in group.items()}
+    return {name: every[name] for name in names}
 
 
 def read_table(path: str, max_rows: int) -> Table:
@@ -249,13 +257,13 @@ def record(task: Task) -> dict[str, Any]:
     torch.set_num_threads(1)
     table = read_table(task.path, task.max_rows)
     began, processor = time.perf_counter(), time.process_time()
-    result = run_row(table, ROWS[task.row], task.repeat, groups()[task.group])
+    result = run_row(table, ROWS[task.row], task.repeat, makers(task.classifiers))
     return {
         "key": task.key,
         "table": table.name,
         "row": task.row,
         "repeat": task.repeat,
-        "group": task.group,
+        "classifiers": task.classifiers,
         "max_rows": task.max_rows,
         "n": len(table.y),
         "n_columns": table.X.shape[1],
@@ -275,7 +283,8 @@ def missing_tasks(options: argparse.Namespace, done: set[str]) -> list[Task]:
     """List what is to do, repeat by repeat and table by table."""
     names = options.only or list(ROWS)
     paths = sorted(options.folder.glob("*.npz"))[options.first :: options.every]
-    models = {name: repr(make()) for name, make in groups()[options.group].items()}
+    chosen = tuple(options.classifiers or groups()[options.group])
+    models = {name: repr(make()) for name, make in makers(chosen).items()}
     hashes = {path: read_table(str(path), options.rows).hash for path in paths}
     tasks = []
     for repeat in range(options.repeats):
@@ -284,7 +293,7 @@ def missing_tasks(options: argparse.Namespace, done: set[str]) -> list[Task]:
                 spec = {"row": name, "rows": options.rows, "folds": N_FOLDS, "models": models}
                 key = run_key(spec, repeat, hashes[path])
                 if key not in done:
-                    tasks.append(Task(str(path), name, repeat, options.rows, key, options.group))
+                    tasks.append(Task(str(path), name, repeat, options.rows, key, chosen))
     return tasks
 
 
@@ -300,6 +309,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="each n-th table only")
     parser.add_argument("--first", type=int, default=0, help="first table, with --every")
     parser.add_argument("--group", default="first", choices=list(groups()), help="classifiers")
+    parser.add_argument(
+        "--classifiers",
+        nargs="+",
+        choices=[name for group in groups().values() for name in group],
+        metavar="NAME",
+        help="these alone, of any group, with records of their own",
+    )
     parser.add_argument("--only", nargs="+", default=[], choices=list(ROWS), metavar="ROW")
     parser.add_argument("--records", type=Path, default=HERE / "records", metavar="DIR")
     parser.add_argument("--tables", type=Path, default=HERE / "tables", metavar="DIR")

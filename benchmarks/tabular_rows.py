@@ -23,6 +23,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TunedThresholdClassifierCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
@@ -88,14 +89,23 @@ def _threshold(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator
 class Blend(ClassifierMixin, BaseEstimator):
     """Normalised geometric mean of two corrected classifiers: a second opinion without synthesis."""
 
-    def __init__(self, first: BaseEstimator, second: BaseEstimator):
+    def __init__(
+        self,
+        first: BaseEstimator,
+        second: BaseEstimator,
+        *,
+        corrected: tuple[bool, bool] = (True, True),
+    ):
         self.first = first
         self.second = second
+        self.corrected = corrected
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Blend:
-        """Fit both."""
+        """Fit both, and correct those that do not answer for equal class shares by themselves."""
+        models = zip((self.first, self.second), self.corrected, strict=True)
         self.members_ = [
-            PriorCorrectedClassifier(clone(model)).fit(X, y) for model in (self.first, self.second)
+            (PriorCorrectedClassifier(clone(model)) if wanted else clone(model)).fit(X, y)
+            for model, wanted in models
         ]
         self.classes_ = self.members_[0].classes_
         return self
@@ -109,6 +119,31 @@ class Blend(ClassifierMixin, BaseEstimator):
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable labels."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Guide(ClassifierMixin, BaseEstimator):
+    """The default guide of M2m as a classifier of its own."""
+
+    def __init__(self, random_state: int):
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Guide:
+        """Fit the guide as a sampler does."""
+        share, seed = PartialFill(0.05), self.random_state
+        sampler = M2mSampler(sampling_strategy=share, synthetic_share=1.0, random_state=seed)
+        self.model_ = ResampledClassifier(
+            GaussianNB(), sampler, prior_correction=True, guide_weight=1.0
+        ).fit(X, y)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the guide's probabilities, at equal class shares."""
+        return self.model_.predict_proba(X)
+
+
+def _with_guide(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator:
+    return Blend(model, Guide(seed), corrected=(True, False))
 
 
 def _blend(name: str) -> Callable:
@@ -248,10 +283,17 @@ ROWS: dict[str, Row] = {
     ),
     "with MLP": Row(wrap=_blend("MLP")),
     "with LR": Row(wrap=_blend("LR")),
+    "with g": Row(wrap=_with_guide),
     "ResampledClassifier, with g": Row(wrap=_resampling(guide_weight=0.5)),
     "ResampledClassifier, training prior": Row(wrap=_resampling(target_prior="training")),
     "auto": Row(
         wrap=lambda model, n_classes, seed: AutoResampledClassifier(model, random_state=seed),
+        needs=2,
+    ),
+    "auto, with g": Row(
+        wrap=lambda model, n_classes, seed: AutoResampledClassifier(
+            model, guide_weight=0.5, random_state=seed
+        ),
         needs=2,
     ),
     "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part

@@ -15,6 +15,7 @@ from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
 from benchmarks.tabular_report import _against
 from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold
 from ltresample.class_counts import PartialFill
+from ltresample.over_sampling import ResampledClassifier
 
 # rows of packages that are not needed for the tests
 ELSEWHERE = {
@@ -201,6 +202,19 @@ def test_rivals_answer(folder, name, monkeypatch):
     assert set(result["scores"]["LR"]) == outputs
 
 
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+def test_the_row_with_g_is_a_vote_of_the_corrected_classifier_and_the_guide(folder):
+    table = tabular.read_table(str(folder / "table0.npz"), 1000)
+    X, y = np.nan_to_num(table.X), table.y
+    blend = ROWS["with g"].wrap(FAST["LR"](), 2, 3).fit(X, y)
+    recipe = ResampledClassifier(FAST["LR"](), random_state=3, guide_weight=1.0).fit(X, y)
+    own, guide = (member.predict_proba(X) for member in blend.members_)
+    np.testing.assert_allclose(guide, recipe.predict_proba(X), rtol=1e-5)
+    product = np.sqrt(own * guide)
+    product /= product.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(blend.predict_proba(X), product, rtol=1e-6)
+
+
 def test_a_row_that_needs_more_samples_is_left_out(folder):
     table = tabular.read_table(str(folder / "table0.npz"), 1000)
     result = tabular.run_row(table, ROWS["auto"]._replace(needs=1000), 0)
@@ -213,7 +227,7 @@ def test_forests_are_recorded_beside_what_is_there(folder, monkeypatch):
     monkeypatch.setattr(tabular, "FORESTS", few)
     first = run(folder, "--only", "none")
     for record in first:  # as records were before there were groups and the newer metrics
-        record.pop("group")
+        record.pop("classifiers")
         for scores in record["scores"].values():
             for of in scores.values():
                 for metric in ("brier", "slope", "slope_error", "worst"):
@@ -223,7 +237,10 @@ def test_forests_are_recorded_beside_what_is_there(folder, monkeypatch):
     assert len(run(folder, "--only", "none")) == 2, "what is recorded is not run again"
     both = run(folder, "--only", "none", "--group", "forests")
     assert len(both) == 4
-    assert [record.get("group") for record in both] == [None, None, "forests", "forests"]
+    assert [record.get("classifiers") for record in both] == [None, None, ["RF"], ["RF"]]
+    alone = run(folder, "--only", "none", "--classifiers", "kNN")
+    assert len(alone) == 6, "records of their own"
+    assert alone[-1]["scores"].keys() == {"kNN"}
     report = (folder / "tabular.md").read_text()
     assert "## LR" in report
     assert "## RF" in report
