@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.ranks import Ranking, compare, draw_ranking, rank
+from benchmarks.tabular_questions import paired, write_questions
 
 __all__ = ["Scores", "write_report"]
 
@@ -28,7 +29,17 @@ LOSSES = {"log_loss", "calibration", "brier", "slope_error"}
 PLAIN_NUMBERS = {"log_loss", "brier", "slope_error"}
 CORRECTED = ", corrected"
 # Nemenyi's difference grows with the number of rows: ranked are those that the question is about
-RANKED = ["none, corrected", "class_weight", "ROS", "SMOTE", "M2m", "DM", "ResampledClassifier"]
+RANKED = [
+    "none, corrected",
+    "class_weight",
+    "ROS",
+    "SMOTE",
+    "RUS",
+    "BalancedRandomForest",
+    "EasyEnsemble",
+    "ResampledClassifier",
+    "auto",
+]
 
 
 class Scores(NamedTuple):
@@ -72,7 +83,7 @@ def complete(of: dict[str, dict[str, float]]) -> Scores:
 
 
 def write_report(records: list[dict[str, Any]], folder: Path) -> None:
-    """Write ``tabular.md``, ``tabular.csv`` and the pictures."""
+    """Write ``tabular.md``, ``tabular.csv``, the pictures, and what the questions are answered by."""
     folder.mkdir(parents=True, exist_ok=True)
     latest = list({record["key"]: record for record in records}.values())
     classifiers = list(dict.fromkeys(c for record in latest for c in record["scores"]))
@@ -96,6 +107,9 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
         writer.writerows(rows)
     for metric in ("bacc", "gm", "ap"):
         _picture(latest, classifiers, metric, folder / f"tabular_{metric}.png")
+    scores = {c: {m: by_repeat(latest, c, m) for m in METRICS} for c in classifiers}
+    smallest = {record["table"]: min(record["class_counts"]) for record in latest}
+    write_questions(scores, smallest, folder)
 
 
 def _heading(records: list[dict]) -> str:
@@ -172,15 +186,7 @@ def _percent(metric: str, values: list[float]) -> str:
 def _against(of: dict[str, dict], name: str, other: str) -> str:
     if name == other or other not in of:
         return ""
-    own, rival = of[name], of[other]
-    shared = {t: own[t].keys() & rival[t].keys() for t in own.keys() & rival.keys()}  # same folds
-    shared = {t: sorted(repeats) for t, repeats in sorted(shared.items()) if repeats}
-    pair = compare(
-        *(
-            np.array([np.mean([x[t][r] for r in rs]) for t, rs in shared.items()])
-            for x in (own, rival)
-        )
-    )
+    pair = compare(*paired(of, name, other))
     gap = f"{100 * pair.difference:+.1f}"
     return f"{pair.wins}/{pair.ties}/{pair.losses}, {gap}, p = {pair.p:.3f}"
 

@@ -1,0 +1,223 @@
+"""Pairs of rows of the suite on tables: what each question about them is answered by."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.ranks import Pair, compare
+
+__all__ = ["PAIRS", "Answer", "answers", "by_kind_of_table", "paired", "write_questions"]
+
+LOSSES = {"log_loss", "brier", "slope_error"}
+NAMES = {
+    "bacc": "bACC",
+    "ap": "average precision",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "slope_error": "distance of the calibration slope from 1",
+}
+RANKING = ("bacc", "ap")
+PROBABILITIES = ("log_loss", "brier", "slope_error")
+RECIPE, PLAIN = "ResampledClassifier", "none, corrected"
+# question -> (row, rivals, scores)
+PAIRS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
+    "Is the recipe ahead of what costs nothing?": (RECIPE, [PLAIN], RANKING),
+    "Does it matter where its rows lie?": (
+        RECIPE,
+        ["duplicates .05, corrected", "SMOTE .05, corrected", "G-SMOTE .05, corrected"],
+        RANKING,
+    ),
+    "Is the choice by cross-validation ahead of what costs nothing?": (
+        "auto",
+        [PLAIN, "none", "class_weight", RECIPE],
+        RANKING,
+    ),
+    "Is it ahead of the usual remedies?": ("auto", ["SMOTE", "ROS", "RUS", "threshold"], RANKING),
+    "Is it ahead of ensembles that under-sample?": (
+        "auto",
+        ["BalancedRandomForest", "EasyEnsemble"],
+        RANKING,
+    ),
+    "What is a second opinion worth, without synthesis?": (
+        PLAIN,
+        ["with g", "with MLP", "with LR"],
+        RANKING,
+    ),
+    "Does synthesis add to a second opinion?": (
+        "ResampledClassifier, with g",
+        ["with g", "with MLP", "with LR"],
+        RANKING,
+    ),
+    "Are probabilities at the training prior as good as those of the plain fit?": (
+        "ResampledClassifier, training prior",
+        ["none", "sigmoid", "isotonic"],
+        PROBABILITIES,
+    ),
+}
+
+
+class Answer(NamedTuple):
+    """A row beside another in one score, over the tables and repeats that both have."""
+
+    row: str
+    rival: str
+    score: str
+    n_tables: int
+    own: float  # mean over tables
+    other: float
+    pair: Pair
+
+
+def paired(
+    of: dict[str, dict], row: str, rival: str, keep: Callable[[str], bool] = lambda table: True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of two rows per table, means over the repeats that both have.
+
+    Parameters
+    ----------
+    of : dict
+        Row to table to repeat to score.
+    row, rival : str
+        The two.
+    keep : callable
+        From the name of a table to whether it counts.
+    """
+    own, other = of.get(row, {}), of.get(rival, {})
+    shared = {table: own[table].keys() & other[table].keys() for table in own.keys() & other.keys()}
+    tables = sorted(table for table, repeats in shared.items() if repeats and keep(table))
+    columns = [[np.mean([x[t][r] for r in shared[t]]) for t in tables] for x in (own, other)]
+    return np.array(columns[0]), np.array(columns[1])
+
+
+def answers(
+    of: dict[str, dict[str, dict]], pairs: tuple[str, list[str], tuple]
+) -> Iterator[Answer]:
+    """Answer a question for one classifier: `of` maps a score to what `paired` takes."""
+    row, rivals, scores = pairs
+    for rival in rivals:
+        for score in scores:
+            own, other = paired(of.get(score, {}), row, rival)
+            if len(own):
+                yield Answer(
+                    row, rival, score, len(own), own.mean(), other.mean(), compare(own, other)
+                )
+
+
+def write_questions(
+    scores: dict[str, dict[str, dict]], smallest: dict[str, int], folder: Path
+) -> None:
+    """Write ``tabular_questions.md`` and ``.csv``.
+
+    Parameters
+    ----------
+    scores : dict
+        Classifier to score to row to table to repeat to value.
+    smallest : dict
+        Table to the size of its smallest class.
+    folder : Path
+        Where.
+    """
+    lines, rows = [_HEADING], []
+    for question, pairs in PAIRS.items():
+        found = [
+            (name, answer)
+            for name, of in scores.items()
+            for answer in answers(of, pairs)
+            if answer.rival != f"with {name}"  # the classifier with itself
+        ]
+        if found:
+            lines += [f"## {question}\n", *_table(found)]
+            rows += [[question, name, *answer[:6], *answer.pair] for name, answer in found]
+    lines += [
+        "## By the size of the smallest class, and by overlap\n",
+        *by_kind_of_table(scores, smallest),
+    ]
+    (folder / "tabular_questions.md").write_text("\n".join(lines))
+    with (folder / "tabular_questions.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        head = ["question", "classifier", "row", "rival", "score", "tables", "own", "other"]
+        writer.writerow([*head, "wins", "ties", "losses", "difference", "p"])
+        writer.writerows(rows)
+
+
+_HEADING = """# Questions to the tables
+
+Each line compares two rows on the same folds: means over tables, in per cent but for losses (log loss,
+Brier score, distance of the slope from 1: smaller is better), the mean difference, wins / ties / losses
+of the first (a tie is a difference under .05 points), and the p of Wilcoxon's signed-rank test,
+two-sided, over tables. Many lines are many tests: a single p just under .05 means little.
+"""
+
+
+def _table(found: list[tuple[str, Answer]]) -> list[str]:
+    head = ["classifier", "row", "rival", "score", "tables", "row's mean", "rival's", "difference"]
+    head += ["wins / ties / losses", "p"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, answer in found:
+        loss = answer.score in LOSSES
+        scale, form = (1, ".3f") if loss else (100, ".1f")
+        sign = "+.3f" if loss else "+.1f"
+        pair = answer.pair
+        wins, losses = (pair.losses, pair.wins) if loss else (pair.wins, pair.losses)
+        cells = [name, answer.row, answer.rival, NAMES[answer.score], str(answer.n_tables)]
+        cells += [f"{scale * answer.own:{form}}", f"{scale * answer.other:{form}}"]
+        cells += [f"{scale * pair.difference:{sign}}", f"{wins}/{pair.ties}/{losses}"]
+        lines.append(f"| {' | '.join([*cells, f'{pair.p:.3f}'])} |")
+    return [*lines, ""]
+
+
+# ---------------------------------------------------------------------- kinds of tables
+
+
+def by_kind_of_table(scores: dict[str, dict], smallest: dict[str, int]) -> list[str]:
+    """Return a table of mean differences for tables of a kind, with Wilcoxon's p."""
+    kinds = _kinds(scores, smallest)
+    contrasts = [(RECIPE, PLAIN), ("auto", PLAIN), (RECIPE, "SMOTE"), ("auto", "SMOTE")]
+    head = [
+        "classifier",
+        "tables",
+        *(f"{a} - {b}, {NAMES[s]}" for s in RANKING for a, b in contrasts),
+    ]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name, of in scores.items():
+        for kind, keep in kinds.items():
+            cells = [
+                _gap(*paired(of.get(score, {}), row, rival, keep))
+                for score in RANKING
+                for row, rival in contrasts
+            ]
+            if any(cells):
+                lines.append(f"| {' | '.join([name, kind, *cells])} |")
+    return [*lines, ""]
+
+
+def _gap(own: np.ndarray, other: np.ndarray) -> str:
+    if not len(own):
+        return ""
+    pair = compare(own, other)
+    return f"{100 * pair.difference:+.1f} (p {pair.p:.2f})"
+
+
+def _kinds(scores: dict[str, dict], smallest: dict[str, int]) -> dict[str, Callable[[str], bool]]:
+    """Return tests of a table's name: by the smallest class, and by how far classes overlap.
+
+    Overlap is told by nearest neighbours without a sampler, corrected, which are none of the
+    methods that are compared: tables on which their balanced accuracy is below the median overlap more.
+    """
+    kinds: dict[str, Callable[[str], bool]] = {
+        "smallest class up to 20": lambda t: smallest[t] <= 20,
+        "21 to 50": lambda t: 20 < smallest[t] <= 50,
+        "above 50": lambda t: smallest[t] > 50,
+    }
+    neighbours: dict[str, Any] = scores.get("kNN", {}).get("bacc", {}).get(PLAIN, {})
+    if neighbours:
+        easy = {table: np.mean(list(values.values())) for table, values in neighbours.items()}
+        middle = np.median(list(easy.values()))
+        kinds["classes overlap more"] = lambda t: t in easy and easy[t] < middle
+        kinds["classes overlap less"] = lambda t: t in easy and easy[t] >= middle
+    return kinds
