@@ -5,10 +5,11 @@
 
 `resample-audit` (arXiv 2607.20787) generates from one half of the data and asks for the nearest
 neighbour of each new row in the other half: ER_split is the share of majority neighbours. On
-overlapping data real rows have such neighbours, too, so that what duplicates get is the floor, and what is told here is the
-excess over RandomOverSampler. Its second question is whether logistic regression on the resampled rows
-is ahead of the best trivial remedy (none, class weights, a moved threshold) in F1, and of no sampler in
-the area under the precision-recall curve. Binary tables with at least 12 rows in the smaller class.
+overlapping data real rows have such neighbours, too, so that what duplicates get is the floor, and what
+is told here is the excess over RandomOverSampler. Its second question is whether logistic regression on
+the resampled rows is ahead of the best trivial remedy (none, class weights, a moved threshold) in F1,
+and of no sampler in the area under the precision-recall curve. Binary tables with at least 12 rows in
+the smaller class.
 """
 
 from __future__ import annotations

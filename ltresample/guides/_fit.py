@@ -80,7 +80,7 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (x - center) / scale."""
-        return (x - self.center) * self.factor
+        return (x - self.center).mul_(self.factor)  # in place: wide rows are bound by memory
 
 
 def fit_guide(pool: Pool, seed: Seed, recipe: GuideRecipe | None = None) -> nn.Module:

@@ -135,7 +135,11 @@ def descend(
             length = step_size[moving] / (row_norms(direction) + 1e-10)
             # back from z to x, and to the valid range
             direction.mul_(space.scale).mul_(_per_row(length, direction))
-            x[moving] = space.project(here - direction)
+            moved = space.project(here - direction)
+            if len(moving) == len(x):
+                x = moved
+            else:
+                x[moving] = moved
     x = space.rounded(x)
     if len(moving):  # those that never rested
         with torch.no_grad():
