@@ -15,9 +15,10 @@ SETTINGS += ("batch_size_after_start", "start", "rebalance_start", "weighting")
 
 
 @cache
-def paper_protocols() -> dict[str, dict[str, Any]]:
-    """Return what papers trained with, by paper."""
-    return tomllib.loads(PAPERS.read_text(encoding="utf-8"))
+def paper_protocols() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what papers trained with, by paper and name of the data set."""
+    told = tomllib.loads(PAPERS.read_text(encoding="utf-8"))["protocol"]
+    return {(own["paper"], name): own for own in told for name in own["data"]}
 
 
 def card(records: list[dict[str, Any]], papers: list[str]) -> str:
@@ -28,13 +29,16 @@ def card(records: list[dict[str, Any]], papers: list[str]) -> str:
     records : list of dict
         Of all its rows and seeds.
     papers : list of str
-        Papers whose cells stand beside the rows.
+        Papers whose cells stand beside the rows. What they did otherwise is said where it is known
+        for the data set of the records.
     """
     records = [record for record in records if "module" in record["spec"]["classifier"]]
     if not records:
         return ""
     lines = [f"- {name}: {'; '.join(values)}" for name, values in _facts(records).items() if values]
-    lines += [_difference(name, records) for name in papers if name in paper_protocols()]
+    data = records[0]["spec"]["data"]["name"]
+    its = [paper_protocols()[name, data] for name in papers if (name, data) in paper_protocols()]
+    lines += [_difference(own, records) for own in its]
     return "\n".join(lines)
 
 
@@ -43,16 +47,16 @@ def _facts(records: list[dict[str, Any]]) -> dict[str, list[str]]:
     specs = [record["spec"] for record in records]
     first = records[0]
     counts = first["class_counts"]
-    held = f"{first['n_train']} images of it train, {first['n_validation']} are held out"
+    held = f"{first['n_train']} samples train, {first['n_validation']} are held out"
     return {
         "subset": _different(f"SHA-256 {record['data_sha256']}" for record in records),
         "data": _different(_table(spec["data"]) for spec in specs),
-        "images of a class": [f"{max(counts)} to {min(counts)} in training; {held}"],
-        "test": [f"{sum(first['n_test'])} images"],
+        "samples of a class": [f"{max(counts)} to {min(counts)} in training; {held}"],
+        "test": [f"{sum(first['n_test'])} samples"],
         "network": _different(map(_network, records)),
         "augmentation": _different(_table(s["classifier"].get("augment", "none")) for s in specs),
         "epochs": _different(str(_epochs(spec)) for spec in specs),
-        "training": _different(_training(spec["classifier"]) for spec in specs),
+        "training": [_training([spec["classifier"] for spec in specs])],
         "reported": ["the last epoch, and the best by the held-out part; test images have no say"],
         "seeds": [", ".join(map(str, sorted({record["seed"] for record in records})))],
         "versions": _different(_table(record["versions"]) for record in records),
@@ -87,29 +91,36 @@ def _network(record: dict[str, Any]) -> str:
         return told
     operations = size["operations"] / 1e6
     return (
-        f"{told}: {size['parameters']:,} parameters, {operations:.1f} million operations an image"
+        f"{told}: {size['parameters']:,} parameters, {operations:.1f} million operations a sample"
     )
 
 
-def _training(classifier: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {_table(classifier[k])}" for k in SETTINGS if k in classifier)
+def _training(classifiers: list[dict[str, Any]]) -> str:
+    """Return the settings, where rows differ with all values that they have."""
+    told = {k: _different(_table(own[k]) for own in classifiers if k in own) for k in SETTINGS}
+    return ", ".join(f"{name} {' / '.join(values)}" for name, values in told.items() if values)
 
 
-def _difference(paper: str, records: list[dict[str, Any]]) -> str:
+def _late(spec: dict[str, Any]) -> int:
+    """Return the epoch from which on a row does what it defers; 0: it defers nothing."""
+    starts = [spec["classifier"].get(name, 0) for name in ("start", "rebalance_start")]
+    return max(round(float(at) * _epochs(spec)) if "." in str(at) else int(at) for at in starts)
+
+
+def _difference(its: dict[str, Any], records: list[dict[str, Any]]) -> str:
     """Return a line with what a paper did otherwise."""
-    its, specs = paper_protocols()[paper], [record["spec"] for record in records]
+    specs = [record["spec"] for record in records]
     ours = {
-        "network": " / ".join(_different(map(_module, specs))),
-        "epochs": " / ".join(_different(str(_epochs(spec)) for spec in specs)),
-        "batch_size": " / ".join(
-            _different(str(spec["classifier"].get("batch_size", 128)) for spec in specs)
-        ),
-        "image_size": str(specs[0]["data"].get("size", its["image_size"])),
-        "reported": "last epoch",
+        "network": _different(map(_module, specs)),
+        "epochs": _different(map(_epochs, specs)),
+        "batch_size": _different(spec["classifier"].get("batch_size", 128) for spec in specs),
+        "late_phase": _different(late for late in map(_late, specs) if late),
+        "image_size": [specs[0]["data"].get("size", its.get("image_size"))],
+        "reported": ["last epoch"],
     }
-    told = [
-        f"{name.replace('_', ' ')} {its[name]} (here {own})"
-        for name, own in ours.items()
-        if str(its[name]).replace("-", "") != own
-    ]
-    return f"- beside {paper}: {'; '.join(told)}; its subset: {its['subset']}"
+    told = []
+    for name, values in ours.items():
+        own = " / ".join(map(str, values))
+        if name in its and str(its[name]).replace("-", "") != own:
+            told.append(f"{name.replace('_', ' ')} {its[name]} (here {own or 'none'})")
+    return f"- beside {its['paper']}: {'; '.join(told)}; its subset: {its['subset']}"

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.cards import card, paper_protocols
+from benchmarks.data_sets import DATA_SETS
 
 CLASSIFIER = {
     "make": "DeferredRebalancingClassifier",
@@ -39,9 +40,9 @@ def test_a_card_holds_the_protocol():
     for line in (
         "- subset: SHA-256 abc",
         "- data: name cifar10_lt, size 16",
-        "- images of a class: 90 to 9 in training; 99 images of it train, 11 are held out",
-        "- test: 40 images",
-        "- network: ResNetCifar, depth 8: 78,042 parameters, 12.3 million operations an image",
+        "- samples of a class: 90 to 9 in training; 99 samples train, 11 are held out",
+        "- test: 40 samples",
+        "- network: ResNetCifar, depth 8: 78,042 parameters, 12.3 million operations a sample",
         "- augmentation: make RandomCropFlip, padding 2",
         "- epochs: 100",
         "- training: lr 0.1, lr_decay 40 0.1, batch_size 128",
@@ -77,7 +78,37 @@ def test_old_records_and_rows_without_a_network():
     assert card([linear], ["M2m"]) == ""
 
 
+def test_settings_of_rows_are_told_once():
+    rows = [record(start=60), record(start=0, weighting="effective"), record(1, start=60)]
+    (line,) = [line for line in card(rows, []).splitlines() if line.startswith("- training")]
+    assert line.endswith("lr_decay 40 0.1, batch_size 128, start 60 / 0, weighting effective")
+
+
+def test_a_paper_is_compared_on_its_own_data_only():
+    text = record()
+    text["spec"]["data"] = {"name": "reuters36"}
+    told = card([text], ["M2m", "DM"])
+    assert "beside M2m: network MLP, hidden [256] (here ResNetCifar, depth 8)" in told
+    assert "image size" not in told
+    assert "beside DM" not in told
+    text["spec"]["data"] = {"name": "digits"}
+    assert "beside" not in card([text], ["M2m"])
+
+
+@pytest.mark.parametrize(("start", "told"), [(40, "40"), (0.8, "80"), (160, None)])
+def test_the_late_phase_stands_beside_the_papers(start, told):
+    *_, line = card([record(start=start), record(start=0)], ["M2m"]).splitlines()
+    if told is None:
+        assert "late phase" not in line
+    else:
+        assert f"late phase 160 (here {told})" in line
+
+
 @pytest.mark.parametrize("paper", ["M2m", "DM", "OTMix", "Open-sampling", "SAFA"])
 def test_the_papers_have_protocols(paper):
-    keys = {"network", "epochs", "batch_size", "late_phase", "image_size", "subset", "reported"}
-    assert set(paper_protocols()[paper]) == keys
+    keys = {"paper", "data", "network", "epochs", "batch_size", "late_phase", "image_size"}
+    assert set(paper_protocols()[paper, "cifar10_lt"]) == keys | {"subset", "reported"}
+
+
+def test_protocols_are_for_data_sets_that_suites_know():
+    assert {name for _, name in paper_protocols()} <= set(DATA_SETS)
