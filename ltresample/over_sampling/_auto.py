@@ -54,8 +54,8 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
     A sampler that refuses the data, for example SMOTE columns of text, is left out and named in the
     report. Each sampler's guide is fitted once for each split and shared. Trying takes about six
-    fits of the classifier for each split; ways that after the first repeat are behind the best plain
-    one by more than their standard error are not tried on the second.
+    fits of the classifier for each split; on the second repeat only those ways are tried that are
+    ahead of the best plain one after the first.
 
     Parameters
     ----------

@@ -157,13 +157,10 @@ class Tally:
         return others[0] if gain > error else start
 
     def in_question(self) -> list[int]:
-        """Return the trials of ways that are not behind the best plain one by more than their error."""
+        """Return the trials of ways that are ahead of the best plain one, and its own."""
         plain = self.best(start=self.first, sampled=False)
-        open_ = {plain, self.first}
-        for option in self.scores:
-            gain, error = self.gain(option, plain)
-            if not gain + error < 0:  # the error of a single split is not known
-                open_.add(option)
+        ahead = {option for option in self.scores if self.gain(option, plain)[0] > 0}
+        open_ = ahead | {plain, self.first}
         return [] if len(open_) == 1 else sorted({option.trial for option in open_})
 
 

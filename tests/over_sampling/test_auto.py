@@ -105,7 +105,7 @@ def test_a_sampler_that_fails_once_is_out_and_named():
 def test_what_is_behind_after_a_round_is_not_tried_again():
     tally = Tally(OPTIONS, 0.25)
     plain = np.array([0.7, 0.6, 0.8, 0.7])
-    tally.add([0, 1], results_of(plain, plain + [0.02, -0.02, 0.02, -0.02]))
+    tally.add([0, 1], results_of(plain, plain + [0.02, -0.02, 0.02, -0.01]))
     assert tally.in_question() == [0, 1]
     tally.add([0, 1], results_of(plain, plain - [0.3, 0.31, 0.3, 0.3]))
     assert tally.in_question() == []
@@ -139,7 +139,7 @@ def test_the_second_repeat_is_for_what_is_in_question(data, given):
     assert counts["none, corrected"] == 10
     assert set(counts.values()) <= {5, 10}
     gains = dict(zip(model.choice_report_.names, model.choice_report_.gains, strict=True))
-    assert all(gains[name] < 0 for name, n in counts.items() if n == 5)
+    assert all(gains[name] <= 0 for name, n in counts.items() if n == 5)
 
 
 def test_a_vote_is_tried_where_it_is_asked_for_and_answers_as_if_fitted_with_it(data):
