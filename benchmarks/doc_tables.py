@@ -16,9 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ranks import compare
 from benchmarks.records import read_records
 from benchmarks.report import Results
 from benchmarks.suites import load_suite
+from benchmarks.tabular_questions import NAMES, QUESTIONS, RANKING, paired
+from benchmarks.tabular_report import CORRECTED, by_repeat
+from benchmarks.tabular_rows import CLASSIFIERS, FORESTS, ROWS
 
 __all__ = ["rst_table"]
 
@@ -129,34 +133,68 @@ Rows of ``python -m benchmarks.tabular FOLDER --rows {most}``, measured before i
     return f"{note}\n\n{rst_table(rows)}"
 
 
+SHOWN = {"bacc": "Balanced accuracy in per cent", "ap": "Average precision in per cent"}
+
+
 def suite_of_tables(records: Path) -> str:
-    """Return means over tables of samplers and rivals, for four classifiers."""
+    """Return means over tables of samplers and rivals, a table for each of two scores."""
     found = _lines(records / "tabular.jsonl")
-    by_table: dict[str, dict[str, list[dict]]] = {}
-    for record in found:
-        by_table.setdefault(record["table"], {}).setdefault(record["row"], []).append(
-            record["scores"]
-        )
-    names = list(dict.fromkeys(record["row"] for record in found))
-    whole = [own for own in by_table.values() if len(own) == len(names)]
-    if not whole:
+    if not found:
         return ""
-    repeats = [len(scores) for own in whole for scores in own.values()]
-    models = ["LR", "MLP", "HGB", "kNN"]
-    rows = [["method", *models, "HGB, average precision"]]
-    for name in names:
-        for form, added in (("plain", ""), ("corrected", ", corrected")):
-            cells = [_score(whole, name, model, form, "bacc") for model in models]
-            if any(cell != "\\-" for cell in cells):
-                last = _score(whole, name, "HGB", form, "ap")
-                rows.append([_with_shares(name) + added, *cells, last])
-    note = f"""Balanced accuracy in per cent, mean over {len(whole)} tables of at most
-{max(record["n"] for record in found)} rows, five folds; the last column is average precision;
+    n_tables = len({record["table"] for record in found})
+    names = sorted({record["row"] for record in found}, key=list(ROWS).index)
+    outputs = [name + added for name in names for added in ("", CORRECTED)]
+    models = [name for name in (*CLASSIFIERS, *FORESTS) if any(name in r["scores"] for r in found)]
+    parts = [
+        f"""Means over {n_tables} tables of at most {max(record["n"] for record in found)} rows,
+stratified five-fold cross-validation; of the rows that are ranked more than one repeat.
 "corrected" divides predicted probabilities by the class shares of the rows that the classifier saw,
 "5 %" makes that share of the missing rows; "duplicates" is M2m in which nothing is accepted;
-"ResampledClassifier" is its recipe, which is corrected too.
-Means over {min(repeats)} to {max(repeats)} repeats of a row; ``python -m benchmarks.tabular FOLDER``:"""
-    return f"{note}\n\n{rst_table(rows)}"
+"ResampledClassifier" is its recipe, which is corrected, too; "with g", "with MLP" and "with LR" are
+votes of the corrected classifier and another model; ensembles that under-sample are the same beside
+each classifier. ``python -m benchmarks.tabular FOLDER``."""
+    ]
+    for metric, title in SHOWN.items():
+        of = {model: by_repeat(found, model, metric) for model in models}
+        rows = [[title, *models]]
+        for name in outputs:
+            cells = [_score(of[model].get(name, {}), n_tables) for model in models]
+            if any(cell != "\\-" for cell in cells):
+                rows.append([_with_shares(name), *cells])
+        parts.append(rst_table(rows))
+    return "\n\n".join(parts)
+
+
+def answers_of_tables(records: Path) -> str:
+    """Return what questions to the tables are answered by: differences, and how sure they are."""
+    found = _lines(records / "tabular.jsonl")
+    models = [name for name in (*CLASSIFIERS, *FORESTS) if any(name in r["scores"] for r in found)]
+    scores = {name: {m: by_repeat(found, name, m) for m in RANKING} for name in models}
+    parts = []
+    for question in QUESTIONS:
+        rows = [["row", "against", "score", *models]]
+        for row, rival in question.pairs if question.scores == RANKING else ():
+            for m in RANKING:
+                cells = [
+                    _difference(scores[model][m], row, rival)
+                    if f"with {model}" not in (row, rival)  # the classifier with itself
+                    else "\\-"
+                    for model in models
+                ]
+                if any(cell != "\\-" for cell in cells):
+                    rows.append([_with_shares(row), _with_shares(rival), NAMES[m], *cells])
+        if len(rows) > 1:
+            parts.append(f"*{question.text}*\n\n{rst_table(rows)}")
+    return "\n\n".join(parts)
+
+
+def _difference(of: dict[str, dict], row: str, rival: str) -> str:
+    own, other = paired(of, row, rival)
+    if not len(own):
+        return "\\-"
+    pair = compare(own, other)
+    stars = "***" if pair.p < 0.001 else "**" if pair.p < 0.01 else "*" if pair.p < 0.05 else ""
+    return f"{100 * pair.difference:+.1f}{stars.replace('*', chr(92) + '*')}"
 
 
 def _with_zeros(name: str) -> str:
@@ -201,12 +239,11 @@ say what the classifier does about the rest; the recipe is that of `ResampledCla
     return f"{note}\n\n{rst_table(rows)}"
 
 
-def _score(whole: list[dict], row: str, model: str, form: str, metric: str) -> str:
-    """Mean over tables of means over repeats; a dash where a table has none."""
-    told = [[of.get(model, {}).get(form, {}).get(metric) for of in own[row]] for own in whole]
-    if any(None in of for of in told):
+def _score(of: dict[str, dict[int, float]], n_tables: int) -> str:
+    """Mean over tables of means over repeats; a dash where not all tables have one."""
+    if len(of) < n_tables:
         return "\\-"
-    return f"{100 * np.mean([np.mean(of) for of in told]):.1f}"
+    return f"{100 * np.mean([np.mean(list(repeats.values())) for repeats in of.values()]):.1f}"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -243,6 +280,7 @@ FILES: dict[str, Callable[[Path], str]] = {
     "open_set_labels.inc": _suite("digits_label_distribution"),
     "open_set_digits.inc": _suite("digits_open_set", partial=True),
     "tabular.inc": suite_of_tables,
+    "tabular_answers.inc": answers_of_tables,
     "text.inc": on_text,
     "reuters.inc": _suite("reuters"),
     "cifar10_lt_cpu.inc": _suite("cifar10_lt_cpu", partial=True),

@@ -11,7 +11,15 @@ import numpy as np
 
 from benchmarks.ranks import Pair, compare
 
-__all__ = ["PAIRS", "Answer", "answers", "by_kind_of_table", "paired", "write_questions"]
+__all__ = [
+    "QUESTIONS",
+    "Answer",
+    "Question",
+    "answers",
+    "by_kind_of_table",
+    "paired",
+    "write_questions",
+]
 
 LOSSES = {"log_loss", "brier", "slope_error"}
 NAMES = {
@@ -24,41 +32,48 @@ NAMES = {
 RANKING = ("bacc", "ap")
 PROBABILITIES = ("log_loss", "brier", "slope_error")
 RECIPE, PLAIN = "ResampledClassifier", "none, corrected"
-# question -> (row, rivals, scores)
-PAIRS: dict[str, tuple[str, list[str], tuple[str, ...]]] = {
-    "Is the recipe ahead of what costs nothing?": (RECIPE, [PLAIN], RANKING),
-    "Does it matter where its rows lie?": (
-        RECIPE,
-        ["duplicates .05, corrected", "SMOTE .05, corrected", "G-SMOTE .05, corrected"],
-        RANKING,
+UNDER = ("BalancedRandomForest", "EasyEnsemble")
+
+
+class Question(NamedTuple):
+    """What is asked, of which pairs (row, rival), in which scores."""
+
+    text: str
+    pairs: list[tuple[str, str]]
+    scores: tuple[str, ...] = RANKING
+
+
+VOTES, VOTED = ("with g", "with MLP", "with LR"), "ResampledClassifier, with g"
+QUESTIONS = [
+    Question("Is the recipe ahead of what costs nothing?", [(RECIPE, PLAIN)]),
+    Question(
+        "Does it matter where its rows lie?",
+        [(RECIPE, f"{name} .05, corrected") for name in ("duplicates", "SMOTE", "G-SMOTE")],
     ),
-    "Is the choice by cross-validation ahead of what costs nothing?": (
-        "auto",
-        [PLAIN, "none", "class_weight", RECIPE],
-        RANKING,
+    Question(
+        "Is the choice by cross-validation ahead of what costs nothing, and of the recipe?",
+        [("auto", rival) for rival in (PLAIN, "none", "class_weight", RECIPE)],
     ),
-    "Is it ahead of the usual remedies?": ("auto", ["SMOTE", "ROS", "RUS", "threshold"], RANKING),
-    "Is it ahead of ensembles that under-sample?": (
-        "auto",
-        ["BalancedRandomForest", "EasyEnsemble"],
-        RANKING,
+    Question(
+        "Is it ahead of the usual remedies?",
+        [("auto", rival) for rival in ("SMOTE", "ROS", "RUS", "threshold")],
     ),
-    "What is a second opinion worth, without synthesis?": (
-        PLAIN,
-        ["with g", "with MLP", "with LR"],
-        RANKING,
+    Question("Is it ahead of ensembles that under-sample?", [("auto", rival) for rival in UNDER]),
+    Question("What is a second opinion worth, without synthesis?", [(row, PLAIN) for row in VOTES]),
+    Question("Does synthesis add to a second opinion?", [(VOTED, rival) for rival in VOTES]),
+    Question(
+        "What does the choice give with the guide's vote among the ways?",
+        [("auto, with g", rival) for rival in (PLAIN, "auto", VOTED, *UNDER)],
     ),
-    "Does synthesis add to a second opinion?": (
-        "ResampledClassifier, with g",
-        ["with g", "with MLP", "with LR"],
-        RANKING,
-    ),
-    "Are probabilities at the training prior as good as those of the plain fit?": (
-        "ResampledClassifier, training prior",
-        ["none", "sigmoid", "isotonic"],
+    Question(
+        "Are probabilities at the training prior as good as those of the plain fit?",
+        [
+            ("ResampledClassifier, training prior", rival)
+            for rival in ("none", "sigmoid", "isotonic")
+        ],
         PROBABILITIES,
     ),
-}
+]
 
 
 class Answer(NamedTuple):
@@ -94,13 +109,10 @@ def paired(
     return np.array(columns[0]), np.array(columns[1])
 
 
-def answers(
-    of: dict[str, dict[str, dict]], pairs: tuple[str, list[str], tuple]
-) -> Iterator[Answer]:
+def answers(of: dict[str, dict[str, dict]], question: Question) -> Iterator[Answer]:
     """Answer a question for one classifier: `of` maps a score to what `paired` takes."""
-    row, rivals, scores = pairs
-    for rival in rivals:
-        for score in scores:
+    for row, rival in question.pairs:
+        for score in question.scores:
             own, other = paired(of.get(score, {}), row, rival)
             if len(own):
                 yield Answer(
@@ -123,16 +135,16 @@ def write_questions(
         Where.
     """
     lines, rows = [_HEADING], []
-    for question, pairs in PAIRS.items():
+    for question in QUESTIONS:
         found = [
             (name, answer)
             for name, of in scores.items()
-            for answer in answers(of, pairs)
-            if answer.rival != f"with {name}"  # the classifier with itself
+            for answer in answers(of, question)
+            if f"with {name}" not in (answer.row, answer.rival)  # the classifier with itself
         ]
         if found:
-            lines += [f"## {question}\n", *_table(found)]
-            rows += [[question, name, *answer[:6], *answer.pair] for name, answer in found]
+            lines += [f"## {question.text}\n", *_table(found)]
+            rows += [[question.text, name, *answer[:6], *answer.pair] for name, answer in found]
     lines += [
         "## By the size of the smallest class, and by overlap\n",
         *by_kind_of_table(scores, smallest),

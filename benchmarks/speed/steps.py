@@ -87,6 +87,10 @@ def m2m(options: argparse.Namespace) -> dict[str, Way]:
         "M2m, bfloat16": _way(options, resampler=M2mSampler(**own), synthesis_precision="bfloat16"),
         "M2m, no Bernoulli test": _way(options, resampler=no_test),
         "DM": _way(options, resampler=DistributionMatchingOversampler(**own)),
+        # psi is a network that is there: what is left when none is drawn anew in each step
+        "DM, psi of g": _way(
+            options, resampler=DistributionMatchingOversampler(**own, embedding="g")
+        ),
     }
 
 

@@ -51,15 +51,38 @@ def test_a_suites_means_are_those_of_its_last_epoch(tmp_path):
 
 def test_repeats_are_averaged_before_tables(tmp_path):
     lines = [
-        {"table": table, "row": "ROS", "repeat": repeat, "n": 50, "scores": scores}
+        {"table": table, "row": row, "repeat": repeat, "n": 50, "scores": scores}
+        for row in ("ROS", "none")
         for table, repeat, bacc in (("a", 0, 0.5), ("a", 1, 0.7), ("b", 0, 0.8))
-        for scores in [{"LR": {"plain": {"bacc": bacc, "ap": bacc}}}]
+        for scores in [{"LR": {"plain": {"bacc": bacc, "ap": bacc / 2}}}]
     ]
+    lines.append(lines[0] | {"scores": {"HGB": {"plain": {"bacc": 0.5, "ap": 0.5}}}})
     (tmp_path / "tabular.jsonl").write_text("\n".join(map(json.dumps, lines)))
     text = doc_tables.suite_of_tables(tmp_path)
-    assert "mean over 2 tables" in text
-    row = next(line for line in text.splitlines() if line.startswith("ROS")).split()
-    assert row[:3] == ["ROS", "70.0", "\\-"]
+    assert "Means over 2 tables" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith(("none", "ROS"))]
+    assert rows == [
+        ["none", "70.0", "\\-"],
+        ["ROS", "70.0", "\\-"],
+        ["none", "35.0", "\\-"],
+        ["ROS", "35.0", "\\-"],
+    ]
+
+
+def test_answers_are_differences_with_stars(tmp_path):
+    recipe, plain = "ResampledClassifier", "none"
+    lines = [
+        {"table": f"t{i}", "row": row, "repeat": 0, "n": 50, "scores": {"LR": {output: scores}}}
+        for i in range(12)
+        for row, output, gain in ((plain, "corrected", 0.0), (recipe, "plain", 0.001 * (i + 1)))
+        for scores in [{"bacc": 0.5 + 10 * gain, "ap": 0.5 + gain * (-1) ** i}]
+    ]
+    (tmp_path / "tabular.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = doc_tables.answers_of_tables(tmp_path)
+    assert "*Is the recipe ahead of what costs nothing?*" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith(recipe)]
+    assert [row[-1] for row in rows] == ["+6.5\\*\\*\\*", "-0.1"], "twelve of twelve: p = .0005"
+    assert "second opinion" not in text, "without such rows"
 
 
 def test_text_rows_stand_together(tmp_path):
