@@ -12,7 +12,17 @@ import numpy as np
 
 from benchmarks.ranks import Pair, compare
 
-__all__ = ["LOSSES", "against", "by_data", "collect", "has_costs", "write_report"]
+__all__ = [
+    "against",
+    "by_data",
+    "chosen_on",
+    "classifiers_of",
+    "collect",
+    "of_priors",
+    "of_ways",
+    "shown",
+    "write_report",
+]
 
 METRICS = {
     "bacc": "bACC",
@@ -24,7 +34,6 @@ METRICS = {
 }
 LOSSES = {"log_loss", "even", "inverse"}
 COSTS = ("even", "inverse")
-NO_DECISION_OF_ITS_OWN = {"log_loss"}
 Values = dict[str, dict[str, float]]  # row -> data set -> mean over repeats
 
 
