@@ -19,6 +19,7 @@ __all__ = [
     "cifar10_images",
     "data_hash",
     "hash_of",
+    "in_unit_range",
     "load",
     "split",
 ]
@@ -170,6 +171,18 @@ def _block_means(images: np.ndarray, size: int) -> np.ndarray:
         raise ValueError(f"size must divide {height}. Got size={size!r}.")
     blocks = images.reshape(n, channels, size, height // size, size, height // size)
     return np.rint(blocks.mean(axis=(3, 5), dtype=np.float32)).astype(np.uint8)
+
+
+def in_unit_range(rows: np.ndarray) -> np.ndarray:
+    """Return rows as float32; bytes are scaled to [0, 1].
+
+    Examples
+    --------
+    >>> in_unit_range(np.array([0, 255], np.uint8))
+    array([0., 1.], dtype=float32)
+    """
+    rows_are_bytes = rows.dtype == np.uint8
+    return rows.astype(np.float32) / 255 if rows_are_bytes else rows.astype(np.float32)
 
 
 def celeba5(folder: Path | None) -> TrainTest:

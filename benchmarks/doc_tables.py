@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import doc_images
 from benchmarks.ranks import compare
 from benchmarks.records import read_records
 from benchmarks.report import Results
+from benchmarks.rst import rst_table, spread, with_zeros
 from benchmarks.suites import load_suite
 from benchmarks.tabular_questions import NAMES, QUESTIONS, RANKING, paired
 from benchmarks.tabular_report import CORRECTED, by_repeat
@@ -27,45 +29,6 @@ from benchmarks.tabular_rows import CLASSIFIERS, FORESTS, ROWS
 __all__ = ["rst_table"]
 
 HERE = Path(__file__).parent
-
-
-def rst_table(rows: Sequence[Sequence[str]]) -> str:
-    """Return a simple table of reStructuredText.
-
-    Parameters
-    ----------
-    rows : list of list of str
-        The first is the header.
-
-    Returns
-    -------
-    str
-        The table, lines joined.
-
-    Examples
-    --------
-    >>> print(rst_table([["way", "bACC"], ["plain", "70.1"]]))
-    ===== ====
-    way   bACC
-    ===== ====
-    plain 70.1
-    ===== ====
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = " ".join("=" * width for width in widths)
-    lines = [
-        " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join([rule, lines[0], rule, *lines[1:], rule])
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return per cent, mean ± standard deviation."""
-    if len(values) == 0:
-        return "\\-"
-    mean = f"{100 * np.mean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * np.std(values, ddof=1):.1f}"
 
 
 def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
@@ -82,9 +45,7 @@ def suite_table(records: Path, name: str, *, partial: bool = False) -> str:
     if not cells:
         return ""
     variants = [v for v in suite.variants if any(v in own for own in cells.values())]
-    body = [
-        [_with_zeros(row), *(own.get(v, "\\-") for v in variants)] for row, own in cells.items()
-    ]
+    body = [[with_zeros(row), *(own.get(v, "\\-") for v in variants)] for row, own in cells.items()]
     counts = sorted({len(own) for own in results.of.values()})
     n = " to ".join(map(str, {counts[0]: 0, counts[-1]: 0}))
     header = ["method", *(["bACC"] if len(suite.variants) == 1 else variants)]
@@ -197,11 +158,6 @@ def _difference(of: dict[str, dict], row: str, rival: str) -> str:
     return f"{100 * pair.difference:+.1f}{stars.replace('*', chr(92) + '*')}"
 
 
-def _with_zeros(name: str) -> str:
-    """Return a row's name with 0.3 for .3."""
-    return re.sub(r"(?<![\w.])\.(?=\d)", "0.", name)
-
-
 def _with_shares(name: str) -> str:
     """Return a row's name with shares in per cent: "SMOTE .05" is "SMOTE 5 %"."""
     return re.sub(r" (\.\d+)", lambda share: f" {100 * float(share[1]):.0f} %", name)
@@ -284,6 +240,11 @@ FILES: dict[str, Callable[[Path], str]] = {
     "text.inc": on_text,
     "reuters.inc": _suite("reuters"),
     "cifar10_lt_cpu.inc": _suite("cifar10_lt_cpu", partial=True),
+    "fashion_mnist_lt.inc": doc_images.scores,
+    "fashion_mnist_lt_claims.inc": doc_images.claims,
+    "fashion_mnist_lt_settings.inc": doc_images.settings,
+    "fashion_mnist_lt_candidates.inc": doc_images.candidates,
+    "fashion_mnist_lt_costs.inc": doc_images.costs,
 }
 
 

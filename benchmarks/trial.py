@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.checkpoints import Checkpoints, read, restore
 from benchmarks.comparison import packed_documents
 from benchmarks.components import build, find
-from benchmarks.data_sets import TrainTest, hash_of, load, split
+from benchmarks.data_sets import TrainTest, hash_of, in_unit_range, load, split
 from benchmarks.provenance import commit, machine, source_hash, versions
 from benchmarks.records import run_key
 from benchmarks.suites import Task
@@ -247,9 +247,7 @@ def offline_sampler(task: Task) -> tuple[Any, np.ndarray, np.ndarray]:
     parts = Parts.of(data, task.spec["validation"], task.seed)
     made = _maker(Unit(task), parts, hashed, Clock())
     sampler = made(task.spec["classifier"]["resampler"], "classifier.resampler")
-    X = parts.X_train
-    X = X.astype(np.float32) / 255 if X.dtype == np.uint8 else X.astype(np.float32)
-    return sampler, X, parts.y_train
+    return sampler, in_unit_range(parts.X_train), parts.y_train
 
 
 def _guide_from_state(unit: Unit, name: str, made: Callable, parts: Parts, clock: Clock) -> Any:

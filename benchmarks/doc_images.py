@@ -1,0 +1,307 @@
+"""Tables of the user guide's page on images: scores, the papers' claims, what decides, what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.comparison import Bootstrap, Interval
+from benchmarks.paper import paper_column
+from benchmarks.records import read_records
+from benchmarks.report import Results
+from benchmarks.rst import percent, rst_table, with_zeros
+from benchmarks.suites import Run, load_suite
+from benchmarks.trunks import Stretch, plan, trainings_of
+
+__all__ = ["candidates", "claims", "costs", "scores", "settings"]
+
+SUITE, SETTINGS = "fashion_mnist_lt", "fashion_mnist_lt_settings"
+VARIANT, REFERENCE = "IF 100", "DRS"
+CANDIDATE_KEYS = ("acceptance", "synthetic", "seen_as_label", "seen_as_source")
+
+
+class Claim(NamedTuple):
+    """A row that a paper has above another one, and the two cells that say so."""
+
+    row: str
+    over: str
+    paper: str
+    table: str
+    column: str
+    cells: tuple[str, str]
+
+
+ERROR = "CIFAR-LT-10 IF 100 error"
+CLAIMS = [
+    Claim("M2m", "DRS", "M2m", "1", "CIFAR-LT-10 IF 100 bACC", ("M2m", "DRS")),
+    Claim("DM", "M2m", "DM", "1", ERROR, ("DM", "M2m")),
+    Claim("OTMix", "CMO", "OTMix", "1 and 6", ERROR, ("ERM+OTMix", "ERM+CMO")),
+    Claim("OTMix-DRW", "DRW", "OTMix", "1 and 6", ERROR, ("DRW+OTMix", "DRW")),
+    Claim("OTMix-BS", "BS", "OTMix", "1 and 6", ERROR, ("BALMS+OTMix", "BALMS")),
+    Claim("OS", "ERM", "Open-sampling", "1", "CIFAR-LT-10 IF 100 accuracy", ("OS", "Standard")),
+    Claim("OS+BS", "BS", "Open-sampling", "1", "CIFAR-LT-10 IF 100 accuracy", ("BS+OS", "BS")),
+    Claim("SAFA", "ERM", "SAFA", "1 and 6", ERROR, ("CB-SAFA", "CB-CE")),
+    Claim("LDAM-DRW+SAFA", "LDAM-DRW", "SAFA", "1 and 6", ERROR, ("LDAM-DRW-SAFA", "LDAM-DRW")),
+]
+
+
+def scores(records: Path) -> str:
+    """Return scores of all rows, with intervals over test images and seeds."""
+    results = _results(records, SUITE)
+    runs = results.runs(VARIANT)
+    if not runs:
+        return ""
+    header = ["method", "bACC", "95 %", "- DRS", "95 %", "many", "few", "worst class", "accepted"]
+    body = [_score_row(results, run) for run in runs]
+    note = f"""Balanced accuracy (bACC), recall of the classes with more than 100 training images
+(many) and with fewer than 20 (few), and of the worst class, in per cent after the last epoch, mean over
+{_seeds(results, runs)}; *95 %* are bootstrap intervals over test images and seeds;
+*- {REFERENCE}* is the paired difference to the row {REFERENCE}. *Accepted* is the share of synthesized
+candidates that passed the method's tests, *n* the number of seeds.
+``python -m benchmarks.run {SUITE}``:"""
+    return f"{note}\n\n{rst_table([[*header, 'n'], *body])}"
+
+
+def _score_row(results: Results, run: Run) -> list[str]:
+    own = _interval(results, run.row, None)
+    cells = [run.row, f"{100 * own.mean:.1f}", _range(own)]
+    apart = None if run.row == REFERENCE else _interval(results, run.row, REFERENCE)
+    cells += ["\\-", "\\-"] if apart is None else [_signed(apart.mean), _range(apart)]
+    for name in ("many", "few"):
+        cells.append(percent(results.scores(run, "last", name)))
+    cells += [percent(results.worst_class(run, "last")), percent(_searched(results, run))]
+    return [*cells, str(len(results.of[VARIANT, run.row]))]
+
+
+def _searched(results: Results, run: Run) -> list[float]:
+    """Return the acceptance of methods that test candidates; mixing accepts everything."""
+    return [rate for rate in results.acceptance(run) if rate < 1]
+
+
+def claims(records: Path) -> str:
+    """Return what is left of the papers' main claims."""
+    results = _results(records, SUITE)
+    rows = [["claim", "in the paper", "here", "95 %", "seed by seed", "so it is"]]
+    for claim in CLAIMS:
+        apart = _interval(results, claim.row, claim.over)
+        if apart is not None:
+            each = _by_seed(results, claim.row, claim.over)
+            told = ", ".join(_signed(value) for value in each)
+            name = f"{claim.row} above {claim.over}"
+            printed = f"{_printed(claim):+.1f}"
+            cells = [name, printed, _signed(apart.mean), _range(apart), told]
+            rows.append([*cells, verdict(apart, each)])
+    if len(rows) == 1:
+        return ""
+    note = """Differences in balanced accuracy in points: in the paper on CIFAR-10-LT, imbalance factor
+100, and here, paired, with the bootstrap interval over test images and seeds. *Shown* and *refuted*: the
+interval is on one side of zero and so is every seed, of two or more; all else is *not decidable*."""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def verdict(apart: Interval, each: Sequence[float]) -> str:
+    """Say in a word what a difference shows, if anything.
+
+    Examples
+    --------
+    >>> verdict(Interval(0.02, 0.01, 0.03), [0.02, 0.02])
+    'shown'
+    >>> verdict(Interval(0.02, 0.01, 0.03), [0.02])
+    'not decidable, one seed'
+    """
+    if len(each) < 2:
+        return "not decidable, one seed"
+    if apart.low > 0 and min(each) > 0:
+        return "shown"
+    if apart.high < 0 and max(each) < 0:
+        return "refuted"
+    return "not decidable"
+
+
+def settings(records: Path) -> str:
+    """Return what was varied on held-out training images."""
+    results = _results(records, SETTINGS)
+    rows = [["protocol", "method", "bACC", "- DRS", "95 %", "few", "accepted", "synthetic", "n"]]
+    for variant in results.suite.variants:
+        for i, run in enumerate(results.runs(variant)):
+            rows.append(["\\" if i else variant, *_setting_row(results, run)])
+    if len(rows) == 1:
+        return ""
+    note = f"""Scored on held-out training images, not on test images; one thing is changed at a time, in
+the protocol (first column) or in the method. *- {REFERENCE}* is the paired difference to {REFERENCE}
+in the same protocol, *95 %* its bootstrap interval over images and seeds, *synthetic* the share of the
+late batches that is synthetic.
+``python -m benchmarks.run {SETTINGS}``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def _setting_row(results: Results, run: Run) -> list[str]:
+    own = results.of[run.variant, run.row].values()
+    cells = [with_zeros(run.row), percent(results.scores(run, "last", "balanced_accuracy"))]
+    apart = _interval(results, run.row, REFERENCE, run.variant)
+    if run.row == REFERENCE or apart is None:
+        cells += ["\\-", "\\-"]
+    else:
+        cells += [_signed(apart.mean), _range(apart)]
+    cells += [percent(results.scores(run, "last", "few")), percent(results.acceptance(run))]
+    return [*cells, percent(list(map(_late_share, own))), str(len(own))]
+
+
+def _late_share(record: dict[str, Any]) -> float:
+    """Return which share of the late batches was synthetic."""
+    start = record["spec"]["classifier"]["start"]
+    shares = record["curve"].get("share_synthesized", [])[start:]
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def candidates(records: Path) -> str:
+    """Return what candidates of M2m are, by setting."""
+    path = records / f"{SETTINGS}_candidates.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    found = [json.loads(line) for line in lines]
+    if not found:
+        return ""
+    rows = [["method", "accepted", "missing rows made", "seen as label", "seen as source", "n"]]
+    for row in dict.fromkeys(record["row"] for record in found):
+        own = [record for record in found if record["row"] == row]
+        shares = [[r[key] for r in own if r[key] is not None] for key in CANDIDATE_KEYS]
+        rows.append([with_zeros(row), *map(percent, shares), str(len(own))])
+    accuracy = percent([record["examiner"] for record in found])
+    note = f"""All rows that the training images lack, made once; per cent. *Seen as label*, *seen as
+source*: in which share of the accepted images an examiner sees the class that they stand for, or the one
+that they were made from. It was trained on nine tenths of all training images of Fashion-MNIST, and is
+right on {accuracy} % of the others. ``python -m benchmarks.candidates {SETTINGS}``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def costs(records: Path) -> str:
+    """Return processor seconds of the rows, as if none shared an epoch and as they were run."""
+    results = _results(records, SUITE)
+    runs = results.runs(VARIANT)
+    if not runs:
+        return ""
+    alone = {}
+    for run in runs:
+        alone[run.row] = np.mean([r["cpu_seconds"] for r in results.of[VARIANT, run.row].values()])
+    sharing = [run for run in runs if run.trunk or any(run.row == other.trunk for other in runs)]
+    rows = [["one seed", "epochs", "shared", "ratio", "seconds", "shared", "ratio"]]
+    for name, own in (("all rows", runs), ("rows that share", sharing)):
+        if own:
+            cost = cost_of(own, alone)
+            seconds = [f"{cost.seconds_alone:.0f}", f"{cost.seconds:.0f}"]
+            cells = [
+                str(cost.epochs_alone),
+                str(cost.epochs),
+                f"{cost.epochs_alone / cost.epochs:.2f}",
+            ]
+            ratio = f"{cost.seconds_alone / cost.seconds:.2f}"
+            rows.append([f"{name} ({len(own)})", *cells, *seconds, ratio])
+    note = """Epochs and seconds of one processor, row by row and with what rows share. A shared epoch
+counts as one of the cheapest row that has it. ``python -m benchmarks.run fashion_mnist_lt --plan``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+class Cost(NamedTuple):
+    """What one seed of some rows takes."""
+
+    epochs_alone: int
+    epochs: int
+    seconds_alone: float
+    seconds: float
+
+
+def cost_of(runs: list[Run], alone: dict[str, float]) -> Cost:
+    """Return epochs and seconds of rows, with and without sharing.
+
+    Parameters
+    ----------
+    runs : list of Run
+        Rows of one variant, trained by stretches.
+    alone : dict
+        Seconds that each takes by itself, guides included.
+    """
+    trainings = {
+        (run.row, name): training
+        for run in runs
+        for name, training in trainings_of(run.spec, 0, "").items()
+    }
+    chains = plan(trainings).chains
+    n_alone = sum(training.n_epochs for training in trainings.values())
+    per_row = {run.row: 0 for run in runs}
+    for (row, _), training in trainings.items():
+        per_row[row] += training.n_epochs
+    pace = {row: alone[row] / n for row, n in per_row.items()}
+    users: dict[str, list[str]] = {}
+    stretches: dict[str, Stretch] = {}
+    for (row, _), chain in chains.items():
+        for stretch in chain:
+            stretches[stretch.key] = stretch
+            users.setdefault(stretch.key, []).append(row)
+    saved_epochs = saved = 0
+    for key, rows in users.items():
+        n = (len(rows) - 1) * (stretches[key].last - stretches[key].first)
+        saved_epochs += n
+        saved += n * min(pace[row] for row in rows)
+    total = sum(alone[run.row] for run in runs)
+    return Cost(n_alone, n_alone - saved_epochs, total, total - saved)
+
+
+def _results(records: Path, name: str) -> Results:
+    return Results(load_suite(name), read_records(records / f"{name}.jsonl")[0])
+
+
+def _interval(
+    results: Results, row: str, reference: str | None, variant: str = VARIANT
+) -> Interval | None:
+    """Return bACC or a paired difference with its interval; None where a row has no records."""
+    found = results.of.get((variant, row), {})
+    seeds = [
+        seed
+        for seed in found
+        if reference is None or seed in results.of.get((variant, reference), {})
+    ]
+    if not seeds:
+        return None
+    bootstrap = Bootstrap(tuple(found[seeds[0]]["n_test"]), len(seeds))
+    correct = results.correct(variant, row, seeds)
+    if reference is None:
+        return bootstrap.balanced_accuracy(correct)
+    return bootstrap.difference(correct, results.correct(variant, reference, seeds))
+
+
+def _by_seed(results: Results, row: str, over: str) -> list[float]:
+    """Return the differences in bACC of the seeds that both rows have."""
+    own, its = results.of[VARIANT, row], results.of[VARIANT, over]
+    both = [seed for seed in own if seed in its]
+    name = "balanced_accuracy"
+    return [own[s]["last"]["scores"][name] - its[s]["last"]["scores"][name] for s in both]
+
+
+def _printed(claim: Claim) -> float:
+    """Return the gain that a paper prints, in points."""
+    column = paper_column(claim.paper, claim.table, claim.column)
+    first, second = (column[cell].value for cell in claim.cells)
+    return second - first if "error" in claim.column else first - second
+
+
+def _seeds(results: Results, runs: list[Run]) -> str:
+    counts = [len(results.of[VARIANT, run.row]) for run in runs]
+    if max(counts) == 1:
+        return "one seed"
+    return (
+        f"{min(counts)} to {max(counts)} seeds"
+        if min(counts) < max(counts)
+        else f"{counts[0]} seeds"
+    )
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def _range(interval: Interval) -> str:
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
