@@ -6,7 +6,8 @@
 
 FOLDER holds .npz files with X and y, of which those with more than two classes count; PATH holds
 r52-train.txt and r52-test.txt. A record is a classifier on a data set in a repeat, with all
-decisions, or, for texts, a way of treating the training data. What is recorded is not run again.
+decisions or with all priors, or, for texts, a way of treating the training data. What is recorded
+is not run again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -55,22 +57,17 @@ class Task(NamedTuple):
     data: Data
     repeat: int
     key: str
-    kind: str  # "decisions" or "text"
+    kind: str  # of `RUNS`
     name: str  # of the classifier, or of the way
 
-    def result(self) -> dict[str, Any]:
-        """Run it."""
-        if self.kind == "text":
-            return run_way(self.data, self.name, self.repeat)
-        return run_decisions(self.data, CLASSIFIERS[self.data.kind][self.name](), self.repeat)
 
-
-def run_decisions(data: Data, classifier: Any, repeat: int) -> dict[str, Any]:
+def run_decisions(data: Data, name: str, repeat: int) -> dict[str, Any]:
     """Make all decisions on all splits of a repeat, and score what they say together."""
+    classifier = CLASSIFIERS[data.kind][name]()
     costs = costs_of(data)
     answers: dict[str, list[Answer]] = {}
     decided: dict[str, dict[str, list[np.ndarray]]] = {name: {} for name in costs}
-    passed, priors, tests, seconds = [], [], [], {}
+    passed, tests, seconds = [], [], {}
     for split in data.splits(repeat):
         with TemporaryDirectory() as folder:
             own = Fitted(classifier, split, Memory(folder, verbose=0))
@@ -83,7 +80,6 @@ def run_decisions(data: Data, classifier: Any, repeat: int) -> dict[str, Any]:
                 for name, choose in COST_ROWS.items():
                     decided[which].setdefault(name, []).append(choose(own, matrix))
             passed.append((ratios(own) >= 1).sum(axis=1))
-            priors.append(run_priors(own))
     y = np.concatenate(tests)
     for which in costs:  # decisions that do not know the costs have some, too
         decided[which] |= {name: [part.labels for part in of] for name, of in answers.items()}
@@ -102,13 +98,11 @@ def run_decisions(data: Data, classifier: Any, repeat: int) -> dict[str, Any]:
             }
             for which, matrix in costs.items()
         },
-        "priors": merged(priors),
         "thresholds_passed": {
             "none": float((n_passed == 0).mean()),
             "one": float((n_passed == 1).mean()),
             "several": float((n_passed > 1).mean()),
         },
-        "n_shifted": int(np.median([len(part) for part in tests])),
         "seconds": seconds,
     }
 
@@ -144,18 +138,26 @@ def surprise(y: np.ndarray, proba: np.ndarray) -> float:
     return float(log_loss(y, proba, labels=np.arange(proba.shape[1])))
 
 
-def run_priors(own: Fitted) -> dict[str, dict[str, dict[str, float]]]:
+def run_priors(data: Data, name: str, repeat: int) -> dict[str, Any]:
     """Score probabilities on test rows that were drawn to another prior, and on those as they are.
 
     The error of the shares is the total variation between the mean probabilities, which are the
     estimated shares where shares are estimated, and the prior.
     """
-    y, K = own.split.y_test, len(own.counts)
-    prior, rows = shift(y, K, np.random.default_rng(own.split.seed))
-    return {
-        "shifted": _priors_on(own, rows, prior),
-        "as they are": _priors_on(own, np.arange(len(y)), np.bincount(y, minlength=K) / len(y)),
-    }
+    splits, parts = data.splits(repeat), []
+    for split in splits:
+        y, K = split.y_test, data.n_classes
+        prior, rows = shift(y, K, np.random.default_rng(split.seed))
+        with TemporaryDirectory() as folder:
+            own = Fitted(CLASSIFIERS[data.kind][name](), split, Memory(folder, verbose=0))
+            shares = np.bincount(y, minlength=K) / len(y)
+            parts.append(
+                {
+                    "shifted": _priors_on(own, rows, prior),
+                    "as they are": _priors_on(own, np.arange(len(y)), shares),
+                }
+            )
+    return {"priors": merged(parts), "n_rows": int(np.median([len(s.y_test) for s in splits]))}
 
 
 def _priors_on(own: Fitted, rows: np.ndarray, prior: np.ndarray) -> dict[str, dict[str, float]]:
@@ -178,13 +180,20 @@ def merged(parts: list[dict]) -> dict[str, Any]:
     return {name: merged([part[name] for part in parts]) for name in first}
 
 
+RUNS: dict[str, Callable[[Data, str, int], dict[str, Any]]] = {
+    "decisions": run_decisions,
+    "priors": run_priors,
+    "text": run_way,
+}
+
+
 def record(task: Task) -> dict[str, Any]:
     """Make one record."""
     torch.set_num_threads(1)
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes with few rows, linear models that end early
-        result = task.result()
+        result = RUNS[task.kind](task.data, task.name, task.repeat)
     return {
         "key": task.key,
         "kind": task.kind,
@@ -207,36 +216,36 @@ def record(task: Task) -> dict[str, Any]:
 
 
 def missing_tasks(options: argparse.Namespace, found: list[Data], done: set[str]) -> list[Task]:
-    """List what is to do, repeat by repeat: first decisions, then ways to treat texts."""
+    """List what is to do, repeat by repeat: decisions, then priors, then ways to treat texts."""
     tasks = []
-    for repeat in range(options.repeats):
-        for data in found:
-            if repeat >= data.n_repeats(options.repeats):
-                continue
-            for name, make in CLASSIFIERS[data.kind].items():
-                spec = {
-                    "kind": "decisions",
-                    "classifier": repr(make()),
-                    "rows": [*ROWS, *COST_ROWS, *PRIORS],
-                    "n_costs": N_COSTS,
-                    "folds": N_FOLDS,
-                }
-                key = run_key(spec, repeat, data.hash)
-                tasks.append(Task(data, repeat, key, "decisions", name))
+    for kind, rows in {"decisions": [*ROWS, *COST_ROWS], "priors": [*PRIORS]}.items():
+        for repeat in range(options.repeats):
+            for data in (data for data in found if repeat < data.n_repeats(options.repeats)):
+                for name, make in CLASSIFIERS[data.kind].items():
+                    spec = {
+                        "kind": kind,
+                        "classifier": repr(make()),
+                        "rows": rows,
+                        "folds": N_FOLDS,
+                    }
+                    if kind == "decisions":
+                        spec["n_costs"] = N_COSTS
+                    tasks.append(Task(data, repeat, run_key(spec, repeat, data.hash), kind, name))
     for repeat in range(REPEATS_OF_WAYS):
         for data in (data for data in found if data.kind == "text"):
             for name, way in WAYS.items():
                 if repeat >= data.n_repeats(REPEATS_OF_WAYS) and not way.random:
                     continue
-                key = run_key(
-                    {"kind": "text", "way": repr(way.make(0)), "folds": N_FOLDS}, repeat, data.hash
-                )
-                tasks.append(Task(data, repeat, key, "text", name))
-    wanted = set(options.classifiers)
+                spec = {"kind": "text", "way": repr(way.make(0)), "folds": N_FOLDS}
+                tasks.append(Task(data, repeat, run_key(spec, repeat, data.hash), "text", name))
+    wanted = options.classifiers or {task.name for task in tasks}
+    kinds = options.kinds or list(RUNS)
     return [
         task
         for task in tasks
-        if task.key not in done and (not wanted or task.kind == "text" or task.name in wanted)
+        if task.key not in done
+        and task.kind in kinds
+        and (task.kind == "text" or task.name in wanted)
     ]
 
 
@@ -251,6 +260,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=1, help="of the cross-validation")
     parser.add_argument("--only", nargs="+", default=[], metavar="DATA", help="these sets only")
     parser.add_argument("--classifiers", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--kinds", nargs="+", default=[], choices=list(RUNS), help="of records")
     parser.add_argument("--records", type=Path, default=HERE / "records", metavar="DIR")
     parser.add_argument("--tables", type=Path, default=HERE / "tables", metavar="DIR")
     parser.add_argument("--table-only", action="store_true", help="run nothing, write the tables")
@@ -266,7 +276,7 @@ def main(argv: list[str] | None = None) -> int:
         for task in tasks:
             file.append(done := record(task))
             print(
-                f"{done['data']}, {done['name']}, repeat {done['repeat']}: "
+                f"{done['kind']}: {done['data']}, {done['name']}, repeat {done['repeat']}: "
                 f"{done['cpu_seconds']:.0f} s",
                 flush=True,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy as np
 from benchmarks.ranks import Pair, compare
 
 __all__ = [
+    "Values",
     "against",
     "by_data",
     "chosen_on",
     "classifiers_of",
     "collect",
+    "has_costs",
     "of_priors",
     "of_ways",
     "shown",
@@ -75,7 +77,7 @@ def of_priors(records: Iterable[dict[str, Any]], classifier: str, part: str, met
     """Return target prior -> data set -> mean over repeats; `part` is "shifted" or "as they are"."""
     found: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        if record["kind"] == "decisions" and record["name"] == classifier:
+        if record["kind"] == "priors" and record["name"] == classifier:
             for row, scores in record["priors"][part].items():
                 found[row][record["data"]].append(scores[metric])
     return {row: {data: float(np.mean(v)) for data, v in of.items()} for row, of in found.items()}
@@ -108,22 +110,25 @@ def against(of: Values, row: str, other: str, metric: str) -> Pair | None:
 
 def classifiers_of(records: Iterable[dict[str, Any]]) -> list[str]:
     """Return the names of classifiers, in the order of the file."""
-    return list(dict.fromkeys(r["name"] for r in records if r["kind"] == "decisions"))
+    return list(dict.fromkeys(record["name"] for record in records if record["kind"] != "text"))
 
 
 def write_report(records: list[dict[str, Any]], folder: Path) -> None:
     """Write ``decisions.md`` and ``decisions.csv``."""
     folder.mkdir(parents=True, exist_ok=True)
     records = list({record["key"]: record for record in records}.values())
-    names = classifiers_of(records)
+    decided = [record for record in records if record["kind"] == "decisions"]
+    shifted = [record for record in records if record["kind"] == "priors"]
     parts = [_heading(records)]
-    parts += [_decisions(records, name) for name in names]
-    parts += [_thresholds(records, names), _priors(records, names), _ways(records)]
+    parts += [_decisions(decided, name) for name in classifiers_of(decided)]
+    parts += [_thresholds(decided)] if decided else []
+    parts += [_priors(shifted)] if shifted else []
+    parts.append(_ways(records))
     (folder / "decisions.md").write_text("\n".join(part for part in parts if part))
     with (folder / "decisions.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["part", "classifier", "score", "row", "data", "value"])
-        writer.writerows(_csv_rows(records, names))
+        writer.writerows(_csv_rows(records))
 
 
 def _heading(records: list[dict]) -> str:
@@ -198,14 +203,10 @@ def told(of: Values, row: str, other: str, metric: str) -> str:
     return f"{wins}/{pair.ties}/{losses}, {gap}, p = {pair.p:.3f}"
 
 
-def _thresholds(records: list[dict], names: Sequence[str]) -> str:
+def _thresholds(records: list[dict]) -> str:
     lines = ["| classifier | none passed | one | several |", "|---|---|---|---|"]
-    for name in names:
-        found = [
-            r["thresholds_passed"]
-            for r in records
-            if r["kind"] == "decisions" and r["name"] == name
-        ]
+    for name in classifiers_of(records):
+        found = [record["thresholds_passed"] for record in records if record["name"] == name]
         cells = [
             f"{100 * np.mean([of[k] for of in found]):.0f}" for k in ("none", "one", "several")
         ]
@@ -216,25 +217,28 @@ def _thresholds(records: list[dict], names: Sequence[str]) -> str:
     )
 
 
-def _priors(records: list[dict], names: Sequence[str]) -> str:
+def _priors(records: list[dict]) -> str:
     lines = []
-    head = ["classifier", "target prior", "log loss", "accuracy", "log loss against training"]
-    head += ["log loss against balanced", "accuracy against training"]
+    head = ["classifier", "target prior", "log loss", "accuracy", "error of the shares"]
+    head += ["log loss: against training", "log loss: against balanced"]
+    head += ["accuracy: against training", "accuracy: against balanced"]
     for part in ("shifted", "as they are"):
         lines += [f"\n### {part}\n", f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-        for name in names:
-            loss = of_priors(records, name, part, "log_loss")
-            right = of_priors(records, name, part, "accuracy")
-            for row in loss:
-                cells = [name, row, shown("log_loss", loss, row), shown("accuracy", right, row)]
-                cells += [told(loss, row, other, "log_loss") for other in ("training", "balanced")]
-                cells.append(told(right, row, "training", "accuracy"))
+        for name in classifiers_of(records):
+            of = {m: of_priors(records, name, part, m) for m in ("log_loss", "accuracy")}
+            off = of_priors(records, name, part, "share_error")
+            for row in off:
+                cells = [name, row, *(shown(m, of[m], row) for m in of), shown("", off, row)]
+                cells += [told(of[m], row, o, m) for m in of for o in ("training", "balanced")]
                 lines.append(f"| {' | '.join(cells)} |")
     return (
         "## Another prior in the test part\n\nFor each split a prior is drawn (uniform over all "
         "priors) and test rows with it, with replacement, as many as there are; *as they are*: "
         "the test part without a change. *estimated*: by expectation-maximisation from these rows "
-        "without their labels.\n" + "\n".join(lines) + "\n"
+        "without their labels; *smoothed*: as if one more row of each class had been counted. The "
+        "error of the shares is the total variation to the true ones, in per cent.\n"
+        + "\n".join(lines)
+        + "\n"
     )
 
 
@@ -276,8 +280,8 @@ def chosen_on(records: Iterable[dict[str, Any]], data: str) -> list[str]:
     ]
 
 
-def _csv_rows(records: list[dict], names: Sequence[str]) -> Iterable[list]:
-    for name in names:
+def _csv_rows(records: list[dict]) -> Iterable[list]:
+    for name in classifiers_of(records):
         for metric in METRICS:
             of = collect(records, name, metric)
             for row, values in of.items():

@@ -280,27 +280,35 @@ def shift(y: np.ndarray, n_classes: int, rng: np.random.Generator) -> tuple[np.n
     return prior, np.concatenate(rows)
 
 
-def _estimated(own: Fitted, rows: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    return own.corrected.predict_proba(own.split.X_test[rows], target_prior="estimated")
-
-
-def _estimated_calibrated(own: Fitted, rows: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    model = PriorCorrectedClassifier(FrozenEstimator(own.calibrated), target_prior="estimated")
-    return model.fit(own.split.X, own.split.y).predict_proba(own.split.X_test[rows])
-
-
 def _named(target: str) -> Callable:
     return lambda own, rows, prior: own.corrected.predict_proba(
         own.split.X_test[rows], target_prior=target
     )
 
 
+def _estimated(model: Callable[[Fitted], Any], *, smoothed: bool) -> Callable:
+    """Estimate the shares; smoothed: as if one more row of each class had been counted."""
+
+    def answer(own: Fitted, rows: np.ndarray, prior: np.ndarray) -> np.ndarray:
+        X, K = own.split.X_test[rows], len(prior)
+        corrected = PriorCorrectedClassifier(FrozenEstimator(model(own)), target_prior="estimated")
+        corrected.fit(own.split.X, own.split.y)
+        if not smoothed:
+            return corrected.predict_proba(X)
+        shares = (len(rows) * corrected.estimate_prior(X) + 1) / (len(rows) + K)
+        return corrected.predict_proba(X, target_prior=shares)
+
+    return answer
+
+
 # probabilities of rows of the test part whose shares are another prior
 PRIORS: dict[str, Callable[[Fitted, np.ndarray, np.ndarray], np.ndarray]] = {
     "training": _named("training"),
     "balanced": _named("balanced"),
-    "estimated": _estimated,
-    "estimated, sigmoid": _estimated_calibrated,
+    "estimated": _estimated(lambda own: own.plain, smoothed=False),
+    "estimated, smoothed": _estimated(lambda own: own.plain, smoothed=True),
+    "estimated, sigmoid": _estimated(lambda own: own.calibrated, smoothed=False),
+    "estimated, sigmoid, smoothed": _estimated(lambda own: own.calibrated, smoothed=True),
     "true": lambda own, rows, prior: own.corrected.predict_proba(
         own.split.X_test[rows], target_prior=prior
     ),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import doc_images
+from benchmarks import doc_decisions, doc_images
 from benchmarks.ranks import compare
 from benchmarks.records import read_records
 from benchmarks.report import Results
@@ -245,6 +245,11 @@ FILES: dict[str, Callable[[Path], str]] = {
     "fashion_mnist_lt_settings.inc": doc_images.settings,
     "fashion_mnist_lt_candidates.inc": doc_images.candidates,
     "fashion_mnist_lt_costs.inc": doc_images.costs,
+    "decisions_scores.inc": doc_decisions.scores,
+    "decisions_costs.inc": doc_decisions.costs,
+    "decisions_pairs.inc": doc_decisions.pairs,
+    "decisions_priors.inc": doc_decisions.priors,
+    "decisions_text.inc": doc_decisions.texts,
 }
 
 

@@ -20,7 +20,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import decisions, decisions_data, decisions_report, decisions_rows, decisions_text
+from benchmarks import (
+    decisions,
+    decisions_data,
+    decisions_report,
+    decisions_rows,
+    decisions_text,
+    doc_decisions,
+)
 from benchmarks.decisions_data import Data, Split
 from benchmarks.decisions_rows import COST_ROWS, PRIORS, ROWS, Fitted, Remembered
 from ltresample.decisions import mean_cost
@@ -36,6 +43,9 @@ class Counting(GaussianNB):
     def fit(self, X, y):
         self.fits.append(len(y))
         return super().fit(X, y)
+
+
+FEW = {"LR": lambda: LogisticRegression(), "NB": lambda: GaussianNB()}
 
 
 def table(seed=0, n=150, n_classes=3):
@@ -58,8 +68,7 @@ def folder(tmp_path, monkeypatch):
     for name, n_classes in (("three", 3), ("two", 2)):
         X, y = table(n_classes=n_classes)
         np.savez(tmp_path / f"multiclass_{name}.npz", X=X, y=y)
-    few = {"LR": lambda: LogisticRegression(), "NB": lambda: GaussianNB()}
-    monkeypatch.setattr(decisions, "CLASSIFIERS", {"table": few, "text": {}})
+    monkeypatch.setattr(decisions, "CLASSIFIERS", {"table": FEW, "text": {}})
     monkeypatch.setattr(decisions_data, "_docstrings", texts)
     return tmp_path
 
@@ -89,19 +98,30 @@ def split():
 
 
 def test_resumes_and_writes_tables(folder):
-    first = run(folder, "--only", "three", "--classifiers", "LR")
-    assert [(record["data"], record["name"]) for record in first] == [("three", "LR")]
+    options = ["--only", "three", "--classifiers", "LR"]
+    first = run(folder, *options, "--kinds", "decisions")
+    assert [(r["kind"], r["data"], r["name"]) for r in first] == [("decisions", "three", "LR")]
+    run(folder, *options)
     again = run(folder, "--only", "three", "digits-LT", "--classifiers", "LR")
     assert again[0] == first[0]
-    assert len(again) == 2, "what is recorded is not run again"
-    assert len(run(folder, "--table-only")) == 2
+    assert [(record["kind"], record["data"]) for record in again] == [
+        ("decisions", "three"),
+        ("priors", "three"),
+        ("decisions", "digits-LT"),
+        ("priors", "digits-LT"),
+    ], "what is recorded is not run again"
+    assert len(run(folder, "--table-only")) == 4
     with (folder / "decisions.csv").open(newline="") as file:
         rows = {tuple(row[:5]): float(row[5]) for row in csv.reader(file) if row[0] != "part"}
     place = ("decisions", "LR", "bacc", "offsets for bACC", "three")
     told = first[0]["scores"]["offsets for bACC"]["bacc"]
     assert rows[place] == pytest.approx(told, abs=1e-5)
+    place = ("prior, as they are", "LR", "log_loss", "true", "digits-LT")
+    told = again[3]["priors"]["as they are"]["true"]["log_loss"]
+    assert rows[place] == pytest.approx(told, abs=1e-5)
     text = (folder / "decisions.md").read_text()
     assert "## LR, 2 data sets" in text
+    assert "### shifted" in text
     assert re.search(r"\| digits-LT \| \d+ \+ 899 \| 10 \|", text)
     assert ("decisions", "LR", "log_loss", "argmax", "digits-LT") not in rows, "another prior"
 
@@ -115,7 +135,9 @@ def test_unknown_data_are_refused(folder):
 def pooled():
     """A table, and what is recorded of it."""
     data = Data("three", *table(), "table", "0123456789abcdef", decisions_data._scaled)
-    return data, decisions.run_decisions(data, GaussianNB(), 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decisions, "CLASSIFIERS", {"table": FEW})
+        return data, decisions.run_decisions(data, "NB", 0)
 
 
 def test_scores_are_those_of_the_pooled_folds(pooled):
@@ -259,6 +281,10 @@ def test_priors_are_scored_at_the_rows_that_were_drawn(split):
     fixed = plain * estimated / own.shares
     fixed /= fixed.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(fixed.mean(axis=0), estimated, atol=1e-6, err_msg="fixed point")
+    shares = (60 * estimated + 1) / 63
+    smoothed = plain * shares / own.shares
+    smoothed /= smoothed.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers["estimated, smoothed"], smoothed, atol=1e-6)
     assert scores["estimated"]["share_error"] == pytest.approx(
         np.abs(estimated - prior).sum() / 2, abs=1e-6
     )
@@ -351,3 +377,52 @@ def test_mean_cost_is_literal():
     y, labels = np.array([0, 1, 2, 2]), np.array([0, 2, 1, 2])
     told = mean_cost(y, labels, cost_matrix=costs, labels=np.arange(3))
     assert told == pytest.approx((costs[1, 2] + costs[2, 1]) / 4)
+
+
+def guide(folder, table, records):
+    """Return the cells of a table of the guide, by row and column."""
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / "decisions.jsonl").write_text(text)
+    rule, *lines, _ = table(folder).partition("\n\n")[2].splitlines()
+    ends = np.cumsum([len(column) + 1 for column in rule.split()])
+    head, _, *rows = [
+        [line[a:b].strip() for a, b in zip([0, *ends], ends, strict=False)] for line in lines
+    ]
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_the_guide_says_what_the_records_say(tmp_path):
+    records = [made_record("a", 0.6, [1.0]), made_record("b", 0.8, [1.0])]
+    for record in records:
+        record["costs"]["inverse 0"] = record["costs"]["even 0"]
+    scores = guide(tmp_path, doc_decisions.scores, records)
+    assert scores["balanced prior"]["bACC, LR"] == "70.0"
+    assert scores["argmax"]["worst class, LR"] == "50.0"
+    costs = guide(tmp_path, doc_decisions.costs, records)
+    assert costs["balanced prior"]["costs 1 to 10, LR"] == "0.50"
+
+
+def test_the_guide_tells_differences(tmp_path, monkeypatch):
+    monkeypatch.setattr(doc_decisions, "PAIRS", [("balanced prior", "argmax", "bacc")])
+    records = [made_record("a", 0.6, [1.0]), made_record("b", 0.8, [1.0])]
+    cells = guide(tmp_path, doc_decisions.pairs, records)["balanced prior"]
+    assert cells == {"against": "argmax", "in": "bACC", "LR": "+20.0, p = 0.500"}
+
+
+def test_the_guide_tells_priors_and_texts(tmp_path):
+    shift = {"true": {"log_loss": 0.25, "accuracy": 0.5, "share_error": 0.0}}
+    records = [
+        {"key": data, "kind": "priors", "name": "LR", "data": data}
+        | {"priors": {"shifted": shift, "as they are": shift}}
+        for data in "ab"
+    ]
+    cells = guide(tmp_path, doc_decisions.priors, records)["true"]
+    assert cells["log loss, shifted, LR"] == "0.250"
+    assert cells["accuracy, shifted, LR"] == "50.0"
+    assert doc_decisions.texts(tmp_path) == "", "no records of this kind"
+    ways = [
+        {"key": f"{i}", "kind": "text", "name": "auto", "data": "docstrings"}
+        | {"scores": {"auto": {"bacc": bacc, "f1": 0.5, "ap": 0.5, "worst": 0.0}}, "choices": []}
+        for i, bacc in enumerate((0.6, 0.7))
+    ]
+    assert guide(tmp_path, doc_decisions.texts, ways)["auto"]["bACC, docstrings"] == "65.0"
