@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import check_sample_weight, fit_context
 from ltresample.decisions._base import ClassifierAround, read_labels
-from ltresample.decisions._priors import check_proba, shown
+from ltresample.decisions._priors import check_proba, check_row_weights, shown
 
 __all__ = ["MinimumCostClassifier", "expected_costs", "mean_cost"]
 
@@ -67,12 +67,14 @@ def mean_cost(
     ----------
     y_true, y_pred : array-like of shape (n_samples,)
         Labels and predicted labels.
-    cost_matrix : array-like of shape (n_classes, n_classes)
-        ``cost_matrix[k, j]`` is the cost of predicting class j for a sample of class k.
+    cost_matrix : array-like of shape (n_classes, n_classes) or data frame
+        ``cost_matrix[k, j]`` is the cost of predicting class j for a sample of class k. The rows
+        and columns of a data frame are found by their labels.
     labels : array-like of shape (n_classes,) or None, default=None
-        Classes in the order of the matrix. None: the sorted labels of `y_true` and `y_pred`.
+        Classes in the order of the matrix. None: those of a data frame, else the sorted labels of
+        `y_true` and `y_pred`.
     sample_weight : array-like of shape (n_samples,) or None, default=None
-        Weights of the samples.
+        Weights of the samples, at least 0 and not all 0. None: all count the same.
 
     Returns
     -------
@@ -82,7 +84,8 @@ def mean_cost(
     Raises
     ------
     ValueError
-        If there are no samples, the matrix does not fit the labels, or a label is not among them.
+        If there are no samples, the matrix does not fit the labels, a label is not among them, or
+        weights are negative, not finite, all 0 or not one per sample.
 
     Examples
     --------
@@ -99,8 +102,14 @@ def mean_cost(
             "y_true and y_pred must hold the same number of labels, at least one. Got "
             f"{len(true)} and {len(predicted)}."
         )
-    classes = np.union1d(true, predicted) if labels is None else np.asarray(labels)
-    costs = _checked_costs(cost_matrix, len(classes))
+    weight = check_row_weights(sample_weight, len(true))
+    if labels is not None:
+        classes = np.asarray(labels)
+    elif hasattr(cost_matrix, "loc"):
+        classes = np.asarray(cost_matrix.index)
+    else:
+        classes = np.union1d(true, predicted)
+    costs = _read_costs(cost_matrix, classes)
     order = np.argsort(classes)
     index = []
     for values in (true, predicted):
@@ -111,7 +120,7 @@ def mean_cost(
                 f"{shown(np.setdiff1d(values, classes))}."
             )
         index.append(place)
-    return float(np.average(costs[index[0], index[1]], weights=sample_weight))
+    return float(np.average(costs[index[0], index[1]], weights=weight))
 
 
 class MinimumCostClassifier(ClassifierAround):
@@ -212,10 +221,7 @@ class MinimumCostClassifier(ClassifierAround):
     def _costs(self, classes: np.ndarray) -> np.ndarray:
         if self.cost_matrix is None:
             return 1.0 - np.eye(len(classes))
-        costs = self.cost_matrix
-        if hasattr(costs, "loc"):
-            costs = _in_order(costs, classes)
-        return _checked_costs(costs, len(classes))
+        return _read_costs(self.cost_matrix, classes)
 
     def expected_costs(self, X):
         """Return what each decision costs on average.
@@ -248,6 +254,12 @@ class MinimumCostClassifier(ClassifierAround):
         """
         check_is_fitted(self)
         return self.classes_[self.expected_costs(X).argmin(axis=1)]
+
+
+def _read_costs(cost_matrix: Any, classes: np.ndarray) -> NDArray[np.float64]:
+    """Return costs in the order of the classes, of a frame by its names."""
+    costs = _in_order(cost_matrix, classes) if hasattr(cost_matrix, "loc") else cost_matrix
+    return _checked_costs(costs, len(classes))
 
 
 def _in_order(frame: Any, classes: np.ndarray) -> Any:

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["check_prior", "check_proba", "correct_prior", "count_prior", "estimate_prior"]
+__all__ = [
+    "check_prior",
+    "check_proba",
+    "check_row_weights",
+    "correct_prior",
+    "count_prior",
+    "estimate_prior",
+]
 
 _ROUNDED = 1e-3  # by how much a sum of shares that were rounded by hand may differ from 1
 
@@ -91,7 +98,7 @@ def estimate_prior(
     tol : float, default=1e-8
         The rounds end when no share changes by more. Smaller is more exact and takes longer.
     max_iter : int, default=10000
-        Most rounds. If they do not suffice there is a ``ConvergenceWarning``.
+        Most rounds, at least 1. If they do not suffice there is a ``ConvergenceWarning``.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def estimate_prior(
     Raises
     ------
     ValueError
-        If there are no rows, or probabilities, shares or weights are none.
+        If there are no rows, `max_iter` is below 1, or probabilities, shares or weights are none.
 
     References
     ----------
@@ -122,13 +129,15 @@ def estimate_prior(
             "A class prior cannot be estimated from no rows. Got proba of shape "
             f"{proba.shape}. Pass the probabilities of at least one row, better of some hundred."
         )
+    if max_iter < 1:
+        raise ValueError(f"max_iter must be at least 1. Got max_iter={max_iter!r}.")
     start = _check_shares(training_prior, proba.shape[1], "training_prior")
     if not (start > 0).all():
         raise ValueError(
             "training_prior must be above 0 for each class: how a class that was not in the "
             f"training data looks is not known. Got {start.tolist()!r}. Leave out such classes."
         )
-    weight = _check_row_weights(sample_weight, len(proba))
+    weight = check_row_weights(sample_weight, len(proba))
     prior = start
     for _ in range(max_iter):
         before = prior
@@ -216,15 +225,29 @@ def _check_shares(prior: ArrayLike, n_classes: int, name: str) -> NDArray[np.flo
     return values / values.sum()
 
 
-def _check_row_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
-    """Return weights of rows with sum 1."""
+def check_row_weights(sample_weight: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Return weights of rows with sum 1, or refuse them.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        What the user passed. None: all count the same.
+    n : int
+        Number of rows.
+
+    Raises
+    ------
+    ValueError
+        If there are not `n` of them, one is below 0 or not finite, or all are 0.
+    """
     if sample_weight is None:
         return np.full(n, 1 / n)
     weight = np.asarray(sample_weight, dtype=np.float64)
     if weight.shape != (n,) or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
+        values = f", values from {weight.min():g} to {weight.max():g}" if weight.size else ""
         raise ValueError(
             f"sample_weight must hold {n} finite numbers, at least 0 and not all 0. Got shape "
-            f"{weight.shape}."
+            f"{weight.shape}{values}."
         )
     return weight / weight.sum()
 

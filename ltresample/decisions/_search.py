@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -220,7 +220,8 @@ def tune_offsets(
     Raises
     ------
     ValueError
-        If scores are not finite, shapes do not fit, or the metric is not known.
+        If scores are not finite, shapes do not fit, the metric is not known, or a function gives no
+        finite number for the decisions without offsets.
 
     See Also
     --------
@@ -263,9 +264,22 @@ def tune_offsets(
         confusion = Confusion(CONFUSION_METRICS[metric], y, n_classes)
         needed = NEEDED.get(metric, (1.0, 1.0))
         return ascend(scores, y, confusion, guard=Guard(parts, confusion.of_rows, needed))
+    _check_finite(metric(y, scores.argmax(axis=1)))
     per_decision = PerDecision(lambda decisions: float(metric(y, decisions)))
     guard = Guard(parts, lambda decisions, rows: float(metric(y[rows], decisions[rows])))
     return ascend(scores, y, per_decision, guard=guard)
+
+
+def _check_finite(value: Any) -> None:
+    try:
+        finite = bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        finite = False
+    if not finite:
+        raise ValueError(
+            f"metric must give one finite number for class indices, larger is better. Got {value!r} "
+            "for the decisions without offsets. Choose another metric."
+        )
 
 
 def ascend(

@@ -92,6 +92,13 @@ def test_frames_of_costs_are_read_by_their_names(data):
     turned = cost.loc[["c", "a", "b"], ["b", "c", "a"]]
     first, second = (MinimumCostClassifier(cost_matrix=c).fit(X, y) for c in (cost, turned))
     np.testing.assert_array_equal(first.cost_matrix_, second.cost_matrix_)
+    predicted = first.predict(X)
+    told = mean_cost(y, predicted, cost_matrix=cost)
+    for labels in (None, ["a", "b", "c"], ["b", "a", "c"]):
+        assert mean_cost(y, predicted, cost_matrix=turned, labels=labels) == pytest.approx(told)
+    assert mean_cost(["a"], ["b"], cost_matrix=turned) == 1, "classes that are not in the labels"
+    with pytest.raises(ValueError, match="rows of cost_matrix must be named.*Got 'x', 'b', 'c'"):
+        mean_cost(y, predicted, cost_matrix=cost.rename(index={"a": "x"}), labels=["a", "b", "c"])
     with pytest.raises(ValueError, match="rows of cost_matrix must be named.*Got 'x', 'b', 'c'"):
         MinimumCostClassifier(cost_matrix=cost.rename(index={"a": "x"})).fit(X, y)
 
@@ -152,3 +159,9 @@ def test_other_bad_input(data):
         mean_cost(["a", "c"], ["a", "b"], cost_matrix=np.eye(2), labels=["a", "b"])
     with pytest.raises(ValueError, match="the same number of labels"):
         mean_cost(["a", "c"], ["a"], cost_matrix=np.eye(2))
+
+
+@pytest.mark.parametrize("weight", [[np.nan, 1], [0, 0], [1, -1.5], [1, 1, 1], [np.inf, 1], 2.0])
+def test_bad_weights_have_no_mean(weight):
+    with pytest.raises(ValueError, match="sample_weight must hold 2 finite numbers.*Got shape"):
+        mean_cost([0, 1], [1, 0], cost_matrix=[[0, 1], [20, 0]], sample_weight=weight)

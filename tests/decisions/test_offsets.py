@@ -156,6 +156,9 @@ def test_the_search_checks_its_input():
         tune_offsets(np.full((3, 2), -np.inf), [0, 1, 1])
     with pytest.raises(ValueError, match="class indices from 0 to 2"):
         tune_offsets(scores, y + 1)
+    for value in (np.nan, np.inf, "good", [0.5, 0.5], None):
+        with pytest.raises(ValueError, match="metric must give one finite number.*Got "):
+            tune_offsets(scores, y, lambda y, decisions, value=value: value)
     with pytest.raises(ValueError, match="one row per label"):
         tune_offsets(scores, y[1:])
     with pytest.raises(ValueError, match="metric must be one of .*'f1_macro'"):

@@ -292,6 +292,10 @@ def test_functions_check_their_input():
         estimate_prior([[0.5, 0.5]], [1.0, 0.0])
     with pytest.raises(ValueError, match="sample_weight must hold 1 finite"):
         estimate_prior([[0.5, 0.5]], [0.5, 0.5], sample_weight=[-1.0])
+    with pytest.raises(ValueError, match=r"Got shape \(1,\), values from nan to nan"):
+        estimate_prior([[0.5, 0.5]], [0.5, 0.5], sample_weight=[np.nan])
+    with pytest.raises(ValueError, match="max_iter must be at least 1. Got max_iter=0"):
+        estimate_prior([[0.5, 0.5]], [0.5, 0.5], max_iter=0)
     model = PriorCorrectedClassifier().fit(*make_classification(random_state=0))
     with pytest.raises(ValueError):
         model.estimate_prior(np.empty((0, 20)))
