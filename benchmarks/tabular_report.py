@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.ranks import Ranking, compare, draw_ranking, rank
 from benchmarks.tabular_questions import paired, write_questions
+from benchmarks.tabular_rows import CLASSIFIERS, FORESTS
 
 __all__ = ["Scores", "write_report"]
 
@@ -86,7 +87,8 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
     """Write ``tabular.md``, ``tabular.csv``, the pictures, and what the questions are answered by."""
     folder.mkdir(parents=True, exist_ok=True)
     latest = list({record["key"]: record for record in records}.values())
-    classifiers = list(dict.fromkeys(c for record in latest for c in record["scores"]))
+    recorded = {name for record in latest for name in record["scores"]}
+    classifiers = [name for name in (*CLASSIFIERS, *FORESTS) if name in recorded]
     parts = [_heading(latest), _costs(latest)]
     rows: list[list] = []
     for classifier in classifiers:
