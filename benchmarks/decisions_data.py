@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,7 +133,8 @@ def read_docstrings() -> tuple[np.ndarray, np.ndarray]:
     """Return docstrings of installed packages, without their examples, and their sub-packages.
 
     Each text stands once, under the first sub-package that has it; those under 300 characters are
-    left out. What comes back depends on the installed versions, and on nothing else.
+    left out. Words are sorted: nothing here looks at their order, and some texts print sets, whose
+    order changes from process to process. So what comes back depends on the installed versions only.
     """
     part_of: dict[str, str] = {}
     for part in PARTS.split():
@@ -141,7 +143,7 @@ def read_docstrings() -> tuple[np.ndarray, np.ndarray]:
             member = getattr(module, name)
             text = (member.__doc__ or "").partition("Examples\n")[0]
             if callable(member) and len(text) > 300:
-                part_of.setdefault(text, part)
+                part_of.setdefault(" ".join(sorted(re.findall(r"\w+", text))), part)
     return np.array(list(part_of), dtype=object), np.array(list(part_of.values()))
 
 
