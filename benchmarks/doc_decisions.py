@@ -37,18 +37,24 @@ PAIRS = [
     ("recipe", "balanced prior", "bacc"),
     ("one-vs-rest, thresholds", "argmax", "bacc"),
     ("balanced prior", "one-vs-rest, thresholds", "bacc"),
+    ("balanced prior", "argmax", "worst"),
     ("offsets for macro F1", "argmax", "f1"),
-    ("offsets for macro F1", "balanced prior", "f1"),
+    ("balanced prior", "argmax", "f1"),
+    ("class weights", "argmax", "f1"),
+    ("recipe", "argmax", "f1"),
     ("offsets for macro F1", "one-vs-rest, thresholds", "f1"),
     ("minimum cost", "argmax", "even"),
     ("minimum cost", "one-vs-rest, thresholds", "even"),
+    ("minimum cost, sigmoid", "argmax", "even"),
+    ("minimum cost, sigmoid", "one-vs-rest, thresholds", "even"),
     ("minimum cost, sigmoid", "minimum cost", "even"),
     ("offsets for the cost", "minimum cost", "even"),
     ("minimum cost", "argmax", "inverse"),
     ("minimum cost", "balanced prior", "inverse"),
-    ("minimum cost", "one-vs-rest, thresholds", "inverse"),
+    ("minimum cost, sigmoid", "argmax", "inverse"),
+    ("minimum cost, sigmoid", "balanced prior", "inverse"),
+    ("minimum cost, sigmoid", "one-vs-rest, thresholds", "inverse"),
     ("minimum cost, sigmoid", "minimum cost", "inverse"),
-    ("offsets for the cost", "minimum cost", "inverse"),
 ]
 Records = list[dict[str, Any]]
 
@@ -111,7 +117,7 @@ def pairs(records: Path) -> str:
     if not own:
         return ""
     models = _models(own)
-    titles = {**SCORES, **{kind: f"cost, {title}" for kind, title in COSTS.items()}}
+    titles = {**SCORES, **COSTS}
     rows = [["decision", "against", "in", *models]]
     for row, other, score in PAIRS:
         cells = [_gap(collect(own, model, score), row, other, score) for model in models]
