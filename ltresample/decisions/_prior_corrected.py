@@ -51,7 +51,9 @@ class PriorCorrectedClassifier(ClassifierAround):
         - "balanced": all classes have the same share (also "uniform").
         - "training": those of the training data, which changes nothing (also "train").
         - "estimated": those of the rows that are predicted together, estimated without their labels
-          (`estimate_prior`). Then the answer for a row depends on the other rows.
+          (`estimate_prior`). Then the answer for a row depends on the other rows. A class whose
+          share is estimated as 0 has the probability 0; where that must not be, estimate the
+          shares first, raise the smallest, and pass them to `predict_proba`.
         - a dict of label to share, or shares in the order of the sorted labels: above 0, sum 1.
     training_prior : {"balanced"}, dict, array-like of shape (n_classes,) or None, default=None
         Class shares at which the classifier's probabilities hold. None: they are counted in `y`,
