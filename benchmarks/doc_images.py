@@ -38,9 +38,11 @@ class Claim(NamedTuple):
 ERROR = "CIFAR-LT-10 IF 100 error"
 CLAIMS = [
     Claim("M2m", "DRS", "M2m", "1", "CIFAR-LT-10 IF 100 bACC", ("M2m", "DRS")),
+    Claim("M2m, chosen", "DRS", "M2m", "1", "CIFAR-LT-10 IF 100 bACC", ("M2m", "DRS")),
     Claim("DM", "M2m", "DM", "1", ERROR, ("DM", "M2m")),
     Claim("OTMix", "CMO", "OTMix", "1 and 6", ERROR, ("ERM+OTMix", "ERM+CMO")),
     Claim("OTMix-DRW", "DRW", "OTMix", "1 and 6", ERROR, ("DRW+OTMix", "DRW")),
+    Claim("OTMix-DRW", "BS", "OTMix", "1 and 6", ERROR, ("DRW+OTMix", "BALMS")),
     Claim("OTMix-BS", "BS", "OTMix", "1 and 6", ERROR, ("BALMS+OTMix", "BALMS")),
     Claim("OS", "ERM", "Open-sampling", "1", "CIFAR-LT-10 IF 100 accuracy", ("OS", "Standard")),
     Claim("OS+BS", "BS", "Open-sampling", "1", "CIFAR-LT-10 IF 100 accuracy", ("BS+OS", "BS")),
@@ -109,17 +111,18 @@ def verdict(apart: Interval, each: Sequence[float]) -> str:
     Examples
     --------
     >>> verdict(Interval(0.02, 0.01, 0.03), [0.02, 0.02])
-    'shown'
+    'shown, 2 seeds'
     >>> verdict(Interval(0.02, 0.01, 0.03), [0.02])
-    'not decidable, one seed'
+    'not decidable, 1 seed'
     """
-    if len(each) < 2:
-        return "not decidable, one seed"
+    n = len(each)
+    if n < 2:
+        return "not decidable, 1 seed"
     if apart.low > 0 and min(each) > 0:
-        return "shown"
+        return f"shown, {n} seeds"
     if apart.high < 0 and max(each) < 0:
-        return "refuted"
-    return "not decidable"
+        return f"refuted, {n} seeds"
+    return f"not decidable, {n} seeds"
 
 
 def settings(records: Path) -> str:
@@ -131,8 +134,8 @@ def settings(records: Path) -> str:
             rows.append(["\\" if i else variant, *_setting_row(results, run)])
     if len(rows) == 1:
         return ""
-    note = f"""Scored on held-out training images, not on test images; one thing is changed at a time, in
-the protocol (first column) or in the method. *- {REFERENCE}* is the paired difference to {REFERENCE}
+    note = f"""Scored on held-out training images, not on test images; changed are the protocol (first
+column) or the method. *- {REFERENCE}* is the paired difference to {REFERENCE}
 in the same protocol, *95 %* its bootstrap interval over images and seeds, *synthetic* the share of the
 late batches that is synthetic.
 ``python -m benchmarks.run {SETTINGS}``:"""
@@ -179,30 +182,40 @@ right on {accuracy} % of the others. ``python -m benchmarks.candidates {SETTINGS
 
 
 def costs(records: Path) -> str:
-    """Return processor seconds of the rows, as if none shared an epoch and as they were run."""
+    """Return what rows cost, as if none shared an epoch and as they are run."""
     results = _results(records, SUITE)
-    runs = results.runs(VARIANT)
-    if not runs:
+    measured = results.runs(VARIANT)
+    if not measured:
         return ""
-    alone = {}
-    for run in runs:
-        alone[run.row] = np.mean([r["cpu_seconds"] for r in results.of[VARIANT, run.row].values()])
-    sharing = [run for run in runs if run.trunk or any(run.row == other.trunk for other in runs)]
+    alone = {
+        run.row: float(np.mean([r["cpu_seconds"] for r in results.of[VARIANT, run.row].values()]))
+        for run in measured
+    }
+    planned = [run for run in results.suite.runs if run.variant == VARIANT]
     rows = [["one seed", "epochs", "shared", "ratio", "seconds", "shared", "ratio"]]
-    for name, own in (("all rows", runs), ("rows that share", sharing)):
-        if own:
-            cost = cost_of(own, alone)
-            seconds = [f"{cost.seconds_alone:.0f}", f"{cost.seconds:.0f}"]
-            cells = [
-                str(cost.epochs_alone),
-                str(cost.epochs),
-                f"{cost.epochs_alone / cost.epochs:.2f}",
-            ]
-            ratio = f"{cost.seconds_alone / cost.seconds:.2f}"
-            rows.append([f"{name} ({len(own)})", *cells, *seconds, ratio])
-    note = """Epochs and seconds of one processor, row by row and with what rows share. A shared epoch
-counts as one of the cheapest row that has it. ``python -m benchmarks.run fashion_mnist_lt --plan``:"""
+    for name, runs in (("planned", planned), ("measured", measured)):
+        for told, own in ((name, runs), (f"{name}, rows that share", _sharing(runs))):
+            if own:
+                cost = cost_of(own, alone if name == "measured" else {})
+                rows.append([f"{told} ({len(own)})", *_cost_cells(cost)])
+    note = f"""Epochs and seconds of one processor, row by row and with what rows share. A shared epoch
+counts as one of the cheapest row that has it. ``python -m benchmarks.run {SUITE} --plan``:"""
     return f"{note}\n\n{rst_table(rows)}"
+
+
+def _sharing(runs: list[Run]) -> list[Run]:
+    """Return the rows that have a trunk, and those that are one."""
+    trunks = {run.trunk for run in runs}
+    rows = {run.row for run in runs}
+    return [run for run in runs if run.trunk in rows or run.row in trunks]
+
+
+def _cost_cells(cost: Cost) -> list[str]:
+    cells = [str(cost.epochs_alone), str(cost.epochs), f"{cost.epochs_alone / cost.epochs:.2f}"]
+    if not cost.seconds_alone:
+        return [*cells, *["\\-"] * 3]
+    seconds = cost.seconds_alone, cost.seconds
+    return [*cells, *(f"{s:.0f}" for s in seconds), f"{seconds[0] / seconds[1]:.2f}"]
 
 
 class Cost(NamedTuple):
@@ -222,7 +235,7 @@ def cost_of(runs: list[Run], alone: dict[str, float]) -> Cost:
     runs : list of Run
         Rows of one variant, trained by stretches.
     alone : dict
-        Seconds that each takes by itself, guides included.
+        Seconds that each takes by itself, guides included; empty if only epochs are asked for.
     """
     trainings = {
         (run.row, name): training
@@ -234,7 +247,7 @@ def cost_of(runs: list[Run], alone: dict[str, float]) -> Cost:
     per_row = {run.row: 0 for run in runs}
     for (row, _), training in trainings.items():
         per_row[row] += training.n_epochs
-    pace = {row: alone[row] / n for row, n in per_row.items()}
+    pace = {row: alone.get(row, 0.0) / n for row, n in per_row.items()}
     users: dict[str, list[str]] = {}
     stretches: dict[str, Stretch] = {}
     for (row, _), chain in chains.items():
@@ -246,7 +259,7 @@ def cost_of(runs: list[Run], alone: dict[str, float]) -> Cost:
         n = (len(rows) - 1) * (stretches[key].last - stretches[key].first)
         saved_epochs += n
         saved += n * min(pace[row] for row in rows)
-    total = sum(alone[run.row] for run in runs)
+    total = sum(alone.get(run.row, 0.0) for run in runs)
     return Cost(n_alone, n_alone - saved_epochs, total, total - saved)
 
 
@@ -300,7 +313,7 @@ def _seeds(results: Results, runs: list[Run]) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}"
+    return f"{round(100 * share, 6):+.1f}"  # means and seeds of the same value look the same
 
 
 def _range(interval: Interval) -> str:

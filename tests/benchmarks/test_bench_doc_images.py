@@ -54,22 +54,25 @@ def test_scores_stand_beside_deferred_resampling(tmp_path):
 @pytest.mark.parametrize(
     ("m2m", "drs", "said"),
     [
-        ([15, 16], [10, 10], "shown"),
-        ([10, 10], [15, 16], "refuted"),
-        ([10, 11], [11, 10], "decidable"),
-        ([15], [10], "seed"),
+        ([15, 16], [10, 10], "shown, 2 seeds"),
+        ([10, 10], [15, 16], "refuted, 2 seeds"),
+        ([10, 11], [11, 10], "not decidable, 2 seeds"),
+        ([15], [10], "not decidable, 1 seed"),
     ],
 )
 def test_a_claim_is_what_seeds_and_interval_say(tmp_path, m2m, drs, said):
     write(tmp_path, "fashion_mnist_lt", {"DRS": drs, "M2m": m2m})
-    line = cells(doc_images.claims(tmp_path), "M2m above DRS")
+    text = doc_images.claims(tmp_path)
+    line = cells(text, "M2m above DRS")
     assert line[3] == "+3.1", "the paper's gain"
     assert line[4] == f"{100 * (np.mean(m2m) - np.mean(drs)) / 20:+.1f}"
-    assert line[-1] == said
+    assert " ".join(line).endswith(f" {said}")
 
 
 def test_a_seed_against_the_others_decides_nothing():
-    assert doc_images.verdict(Interval(0.1, 0.05, 0.2), [0.2, 0.2, -0.1]) == "not decidable"
+    assert doc_images.verdict(Interval(0.1, 0.05, 0.2), [0.2, 0.2, -0.1]) == (
+        "not decidable, 3 seeds"
+    )
 
 
 def test_all_claims_are_of_rows_and_cells_that_exist():
@@ -95,6 +98,14 @@ def test_costs_count_a_shared_epoch_once():
     assert cost.seconds == 315 - 60
     alone = doc_images.cost_of(runs[:1], {"ERM": 105.0})
     assert alone.epochs_alone == alone.epochs == 105
+
+
+def test_costs_are_those_of_the_plan_and_of_the_records(tmp_path):
+    write(tmp_path, "fashion_mnist_lt", {"ERM": [10], "DRS": [10], "BS": [10]})
+    text = doc_images.costs(tmp_path)
+    assert cells(text, "measured (3)")[2:] == ["315", "255", "1.24", "315", "255", "1.24"]
+    assert cells(text, "measured, rows that share (2)")[5:8] == ["210", "150", "1.40"]
+    assert cells(text, "planned, rows that share")[-3:] == ["\\-"] * 3
 
 
 def test_candidates_are_told_by_row(tmp_path):
