@@ -57,12 +57,22 @@ def scores(records: Path) -> str:
     runs = results.runs(VARIANT)
     if not runs:
         return ""
-    header = ["method", "bACC", "95 %", "- DRS", "95 %", "many", "few", "worst class", "accepted"]
+    header = [
+        "method",
+        "bACC",
+        "95 %",
+        "over DRS",
+        "95 %",
+        "many",
+        "few",
+        "worst class",
+        "accepted",
+    ]
     body = [_score_row(results, run) for run in runs]
     note = f"""Balanced accuracy (bACC), recall of the classes with more than 100 training images
 (many) and with fewer than 20 (few), and of the worst class, in per cent after the last epoch, mean over
 {_seeds(results, runs)}; *95 %* are bootstrap intervals over test images and seeds;
-*- {REFERENCE}* is the paired difference to the row {REFERENCE}. *Accepted* is the share of synthesized
+*over {REFERENCE}* is the paired difference to the row {REFERENCE}. *Accepted* is the share of synthesized
 candidates that passed the method's tests, *n* the number of seeds.
 ``python -m benchmarks.run {SUITE}``:"""
     return f"{note}\n\n{rst_table([[*header, 'n'], *body])}"
@@ -128,14 +138,14 @@ def verdict(apart: Interval, each: Sequence[float]) -> str:
 def settings(records: Path) -> str:
     """Return what was varied on held-out training images."""
     results = _results(records, SETTINGS)
-    rows = [["protocol", "method", "bACC", "- DRS", "95 %", "few", "accepted", "synthetic", "n"]]
+    rows = [["protocol", "method", "bACC", "over DRS", "95 %", "few", "accepted", "synthetic", "n"]]
     for variant in results.suite.variants:
         for i, run in enumerate(results.runs(variant)):
             rows.append(["\\" if i else variant, *_setting_row(results, run)])
     if len(rows) == 1:
         return ""
     note = f"""Scored on held-out training images, not on test images; changed are the protocol (first
-column) or the method. *- {REFERENCE}* is the paired difference to {REFERENCE}
+column) or the method. *over {REFERENCE}* is the paired difference to {REFERENCE}
 in the same protocol, *95 %* its bootstrap interval over images and seeds, *synthetic* the share of the
 late batches that is synthetic.
 ``python -m benchmarks.run {SETTINGS}``:"""
