@@ -72,8 +72,8 @@ def scores(records: Path) -> str:
     note = f"""Balanced accuracy (bACC), recall of the classes with more than 100 training images
 (many) and with fewer than 20 (few), and of the worst class, in per cent after the last epoch, mean over
 {_seeds(results, runs)}; *95 %* are bootstrap intervals over test images and seeds;
-*over {REFERENCE}* is the paired difference to the row {REFERENCE}. *Accepted* is the share of synthesized
-candidates that passed the method's tests, *n* the number of seeds.
+*over {REFERENCE}* is the paired difference to the row {REFERENCE}. *Accepted* is the share of
+synthesized candidates that passed the method's tests, *n* the number of seeds.
 ``python -m benchmarks.run {SUITE}``:"""
     return f"{note}\n\n{rst_table([[*header, 'n'], *body])}"
 
