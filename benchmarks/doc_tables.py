@@ -108,7 +108,7 @@ def suite_of_tables(records: Path) -> str:
     models = [name for name in (*CLASSIFIERS, *FORESTS) if any(name in r["scores"] for r in found)]
     parts = [
         f"""Means over {n_tables} tables of at most {max(record["n"] for record in found)} rows,
-stratified five-fold cross-validation; of the rows that are ranked more than one repeat.
+stratified five-fold cross-validation, repeated up to {1 + max(r["repeat"] for r in found)} time(s).
 "corrected" divides predicted probabilities by the class shares of the rows that the classifier saw,
 "5 %" makes that share of the missing rows; "duplicates" is M2m in which nothing is accepted;
 "ResampledClassifier" is its recipe, which is corrected, too; "with g", "with MLP" and "with LR" are

@@ -116,7 +116,9 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
 
 def _heading(records: list[dict]) -> str:
     tables = {record["table"] for record in records}
-    repeats = Counter((record["row"], record["table"]) for record in records).values()
+    repeats = Counter(
+        (record["row"], record["table"], name) for record in records for name in record["scores"]
+    ).values()
     most = max(record["max_rows"] for record in records)
     return (
         f"# Tables\n\n{len(tables)} tables of at most {most} rows, stratified five-fold "
