@@ -5,7 +5,6 @@ Names below are loaded on first use, so that ``import ltresample`` stays fast.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -139,6 +138,8 @@ def _refuse(name: str, *, asked_by_import: bool) -> NoReturn:
 
 
 def _hint(name: str) -> str:
+    import difflib  # slow to load, and only a name that is not there needs it
+
     home = {}
     for part in _MODULES:
         module = importlib.import_module(f"{__name__}.{part}")
