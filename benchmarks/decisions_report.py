@@ -40,7 +40,7 @@ Values = dict[str, dict[str, float]]  # row -> data set -> mean over repeats
 
 
 def has_costs(metric: str) -> bool:
-    """Tell whether a metric is a mean cost, in shares of that of the plain argmax."""
+    """Return whether a metric is a mean cost, in shares of that of the plain argmax."""
     return metric in COSTS
 
 

@@ -68,7 +68,7 @@ def _models(records: Records) -> list[str]:
 
 
 def _n_sets(records: Records) -> str:
-    """Say on how many data sets each classifier was run."""
+    """Return, in words, on how many data sets each classifier was run."""
     n = {
         name: len({record["data"] for record in records if record["name"] == name})
         for name in _models(records)
@@ -77,7 +77,7 @@ def _n_sets(records: Records) -> str:
 
 
 def scores(records: Path) -> str:
-    """Tell bACC, macro F1 and the recall of the worst class of each decision."""
+    """Return bACC, macro F1 and the recall of the worst class of each decision."""
     own = _of_kind(records, "decisions")
     if not own:
         return ""
@@ -94,7 +94,7 @@ recall of the class with the smallest one. ``python -m benchmarks.decisions FOLD
 
 
 def costs(records: Path) -> str:
-    """Tell what decisions cost, in shares of the plain argmax."""
+    """Return what decisions cost, in shares of the plain argmax."""
     own = _of_kind(records, "decisions")
     if not own:
         return ""
@@ -112,7 +112,7 @@ divided by the share of the true class. The decisions at the top know the costs:
 
 
 def pairs(records: Path) -> str:
-    """Tell paired differences over data sets, and how sure they are."""
+    """Return paired differences over data sets, and how sure they are."""
     own = _of_kind(records, "decisions")
     if not own:
         return ""
@@ -138,7 +138,7 @@ def _gap(of: Values, row: str, other: str, score: str) -> str:
 
 
 def priors(records: Path) -> str:
-    """Tell log loss and accuracy where the test part has another prior, and where it has not."""
+    """Return log loss and accuracy where the test part has another prior, and where it has not."""
     own = _of_kind(records, "priors")
     if not own:
         return ""
@@ -163,7 +163,7 @@ been counted; "sigmoid": from calibrated probabilities. Mean over data sets:"""
 
 
 def texts(records: Path) -> str:
-    """Tell what treatments of the training data are worth on texts."""
+    """Return what treatments of the training data are worth on texts."""
     own = _of_kind(records, "text")
     if not own:
         return ""

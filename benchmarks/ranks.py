@@ -24,7 +24,7 @@ class Ranking(NamedTuple):
     n_tables: int
 
     def ahead(self, name: str, other: str) -> bool:
-        """Tell whether `name` is significantly ahead of `other`."""
+        """Return whether `name` is significantly ahead of `other`."""
         rank_of = dict(zip(self.names, self.mean_ranks, strict=True))
         return bool(rank_of[other] - rank_of[name] > self.critical_difference)
 

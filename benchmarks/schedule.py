@@ -238,7 +238,7 @@ class Pace:
         return rate * (1 if job.unit.may_cut else job.n_epochs)
 
     def fits(self, job: Job, left: float) -> bool:
-        """Tell whether a job gets anywhere in the seconds that are left."""
+        """Return whether a job gets anywhere in the seconds that are left."""
         seconds = self.seconds(job)
         return left > 0 if seconds is None else 1.1 * seconds <= left
 

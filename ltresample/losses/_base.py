@@ -131,7 +131,7 @@ class LongTailLoss(nn.Module):
         return self
 
     def set_class_counts(self, counts: ArrayLike | Tensor) -> None:
-        """Tell the loss the training samples per class, in place once there are some.
+        """Set the training samples per class, in place once there are some.
 
         Class weights that were set before are kept; where there are none, they become ones.
 

@@ -153,7 +153,7 @@ class ClassBalancedLoss(LongTailLoss):
         return _chosen(self.loss)[1]
 
     def set_class_counts(self, counts: ArrayLike | Tensor) -> None:
-        """Tell the loss the training samples per class; class weights follow, in place.
+        """Set the training samples per class; class weights follow, in place.
 
         Parameters
         ----------

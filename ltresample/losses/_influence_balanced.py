@@ -164,7 +164,7 @@ class InfluenceBalancedLoss(LongTailLoss):
             self.set_class_counts(class_counts)
 
     def set_class_counts(self, counts: ArrayLike | Tensor) -> None:
-        """Tell the loss the training samples per class; class weights follow, in place.
+        """Set the training samples per class; class weights follow, in place.
 
         Parameters
         ----------

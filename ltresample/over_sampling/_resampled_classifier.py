@@ -120,7 +120,8 @@ default="balanced"
         classifier and both at equal class shares, then brought to the `target_prior`. 0: the
         classifier alone; 1: the guide alone. Any second model helps many classifiers, whether it
         has to do with resampling or not; this one is at hand. What it is worth on rows that it has
-        not seen is ``sampler_.guide_score_``.
+        not seen is ``sampler_.guide_score_``. With ``sampler="auto"`` the vote is one more way that is
+        tried.
     random_state : int, RandomState or None, default=None
         Of the recipe's sampler. A sampler that is given has its own.
     verbose : int or bool, default=0
@@ -270,18 +271,17 @@ default="balanced"
         """Choose by cross-validation, with the defaults of the class that does it."""
         from ltresample.over_sampling._auto import AutoResampledClassifier  # it is made of this one
 
-        if (
-            self.guide_weight
-            or not _is_balanced(self.target_prior)
-            or self.prior_correction != "auto"
-        ):
+        if not _is_balanced(self.target_prior) or self.prior_correction != "auto":
             raise ValueError(
                 "sampler='auto' chooses the correction itself. Got prior_correction="
-                f"{self.prior_correction!r}, target_prior={self.target_prior!r}, guide_weight="
-                f"{self.guide_weight!r}. Leave them at their defaults, or name a sampler."
+                f"{self.prior_correction!r}, target_prior={self.target_prior!r}. Leave them at their "
+                "defaults, or name a sampler."
             )
         auto = AutoResampledClassifier(
-            self._inner(), random_state=self.random_state, verbose=self.verbose
+            self._inner(),
+            guide_weight=self.guide_weight,
+            random_state=self.random_state,
+            verbose=self.verbose,
         )
         self.classifier_ = auto.fit(X, y, **fit_params)
         self.choice_report_ = auto.choice_report_

@@ -62,7 +62,7 @@ class ClassIndexSampler(Sampler):
             self.set_labels(y)
 
     def set_labels(self, y: ArrayLike) -> None:
-        """Tell the class index of each row."""
+        """Set the class index of each row."""
         self.y = torch.as_tensor(np.asarray(y), dtype=torch.int64)
 
     def set_epoch(self, epoch: int) -> None:
