@@ -79,12 +79,20 @@ def fit_output_layers(
         Steps.
     """
     n_members, n_classes = ensemble.n_members, ensemble.weight.shape[2]
-    hidden = ensemble.features(z).T.contiguous().unflatten(0, (n_members, -1))  # (M, h, n)
+    hidden = room_for_features(n_members, ensemble.hidden, z)
+    hidden[:, :-1] = ensemble.features(z).T.unflatten(0, (n_members, -1))
     output, bias = convex_output(
         hidden, y, weight, n_classes, ridge=ridge, n_iterations=n_iterations
     )
     ensemble.weight.copy_(output)
     ensemble.bias.copy_(bias)
+
+
+def room_for_features(n_members: int, n_features: int, like: Tensor) -> Tensor:
+    """Return room (n_members, n_features + 1, n) for features of the rows `like` (n, d), and ones."""
+    room = like.new_empty(n_members, n_features + 1, len(like))
+    room[:, -1] = 1  # what the bias belongs to
+    return room
 
 
 @torch.no_grad()
@@ -107,8 +115,9 @@ def convex_output(
 
     Parameters
     ----------
-    features : Tensor of shape (n_members, h, n) or (1, h, n)
-        Features of the rows, of each member or shared by all; overwritten.
+    features : Tensor of shape (n_members, h + 1, n) or (1, h + 1, n)
+        Features of the rows, of each member or shared by all, in what `room_for_features` gives;
+        overwritten.
     y : Tensor of shape (n,)
         Class index.
     weight : Tensor of shape (n_members, n)
@@ -135,15 +144,15 @@ def convex_output(
     D. Boehning, "Multinomial Logistic Regression Algorithm", Ann. Inst. Statist. Math. 44, 1992.
     """
     if n_classes > MANY_CLASSES:
-        return discriminant_output(features, y, weight, n_classes, ridge=ridge)
-    hidden = features
+        return discriminant_output(features[:, :-1], y, weight, n_classes, ridge=ridge)
+    phi, hidden = features, features[:, :-1]
     mean = hidden.mean(2, keepdim=True)
     hidden -= mean
     spread = hidden.square().mean(2, keepdim=True).sqrt()
     if not alike:
         spread = (spread.square().sum(1, keepdim=True) / 64).sqrt().expand_as(spread)
     spread = torch.where(spread > 1e-6, spread, 1.0)  # a unit that never moves adds nothing
-    phi = nn.functional.pad(hidden / spread, (0, 0, 0, 1), value=1.0)  # (M, h + 1, n)
+    hidden /= spread
     share = (weight / weight.sum(1, keepdim=True))[:, None]  # (M, 1, n), v / n
     penalty = torch.full_like(phi[0, :, 0], ridge)
     penalty[-1] = 1e-4  # the bias; not 0, as adding to all outputs changes no probability

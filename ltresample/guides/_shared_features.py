@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ltresample._progress import counted
 from ltresample._random import Seed
-from ltresample.guides._random_units import convex_output
+from ltresample.guides._random_units import convex_output, room_for_features
 
 __all__ = [
     "ConvolutionGuide",
@@ -111,7 +111,9 @@ def convolution_guide(
     """Draw filters from images (n, C, H, W), and fit output layers to rows of weights (M, n)."""
     body = RandomConvolutions(x, seed)
     parts = x.split(PART)
-    phi = torch.cat([body(part) for part in counted(parts, len(parts))]).T[None].contiguous()
+    own = torch.cat([body(part) for part in counted(parts, len(parts))])  # (n, h)
+    phi = room_for_features(1, own.shape[1], own)
+    phi[:, :-1] = own.T
     return ConvolutionGuide(body, *convex_output(phi, y, weight, n_classes))
 
 
@@ -158,6 +160,7 @@ def linear_guide(z: Tensor, y: Tensor, weight: Tensor, n_classes: int) -> Linear
     True
     """
     directions = leading_directions(z)
-    phi = (z @ directions).T[None].contiguous()
+    phi = room_for_features(1, directions.shape[1], z)
+    phi[:, :-1] = (z @ directions).T
     weight, bias = convex_output(phi, y, weight, n_classes, alike=False)
     return LinearGuide(directions, directions @ weight, bias)

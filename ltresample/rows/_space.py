@@ -14,7 +14,7 @@ from ltresample.rows._sources import Rows
 
 __all__ = ["Space", "Units", "space_of", "units_of"]
 
-CHUNK = 32 << 20  # bytes of rows looked at together
+CHUNK = 4 << 20  # bytes of rows looked at together; sums over them need three copies in doubles
 N_IMAGES = 1024  # images that tell the range of pixels, where they are not in memory
 SMALLEST, LARGEST = 1e-140, 1e140  # numbers whose squares are doubles
 

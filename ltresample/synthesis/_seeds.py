@@ -181,7 +181,14 @@ class _DenseRows:
         self.pool, self.all = pool, None
         n_bytes = len(pool.x) * math.prod(pool.x.row_shape) * pool.space.scale.element_size()
         if n_bytes <= 32 << 20:
-            self.all = self.take(torch.arange(len(pool.x)))
+            every = torch.arange(len(pool.x)).split(
+                max(1, len(pool.x) * (2 << 20) // (n_bytes + 1))
+            )
+            first = self.take(every[0])
+            whole = first.new_empty(len(pool.x), first.shape[1])
+            for part in every:  # a source in doubles is copied twice on the way
+                whole[part] = self.take(part)
+            self.all = whole
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at `index` (m,) as (m, d)."""
@@ -281,8 +288,8 @@ class NearSeeds:
         distances, scale = rows.distances_to(sources), pool.space.scale
         nearest = []
         reach = torch.full((len(sources),), torch.inf, dtype=scale.dtype, device=scale.device)
-        # as many rows at once as have 16 MB of distances
-        n_rows = max(1, (16 << 20) // (len(sources) * scale.element_size()))
+        # as many rows at once as have 4 MB of distances
+        n_rows = max(1, (4 << 20) // (len(sources) * scale.element_size()))
         for part in anchors.split(n_rows):
             distance = distances(part)  # (a, s)
             nearest.append(
