@@ -287,7 +287,7 @@ def missing_tasks(options: argparse.Namespace, done: set[str]) -> list[Task]:
     models = {name: repr(make()) for name, make in makers(chosen).items()}
     hashes = {path: read_table(str(path), options.rows).hash for path in paths}
     tasks = []
-    for repeat in range(options.repeats):
+    for repeat in range(options.first_repeat, options.repeats):
         for path in paths:
             for name in names:
                 spec = {"row": name, "rows": options.rows, "folds": N_FOLDS, "models": models}
@@ -305,6 +305,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="where the .npz files are")
     parser.add_argument("--rows", type=int, default=1000, help="most rows of a table")
     parser.add_argument("--repeats", type=int, default=3, help="of the cross-validation")
+    parser.add_argument("--first-repeat", type=int, default=0, help="leave out those before it")
     parser.add_argument("--jobs", type=int, default=2, help="records made at once")
     parser.add_argument("--every", type=int, default=1, help="each n-th table only")
     parser.add_argument("--first", type=int, default=0, help="first table, with --every")
