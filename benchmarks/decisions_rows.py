@@ -290,12 +290,10 @@ def _estimated(model: Callable[[Fitted], Any], *, smoothed: bool) -> Callable:
     """Estimate the shares; smoothed: as if one more row of each class had been counted."""
 
     def answer(own: Fitted, rows: np.ndarray, prior: np.ndarray) -> np.ndarray:
-        X, K = own.split.X_test[rows], len(prior)
-        corrected = PriorCorrectedClassifier(FrozenEstimator(model(own)), target_prior="estimated")
+        X = own.split.X_test[rows]
+        corrected = PriorCorrectedClassifier(FrozenEstimator(model(own)))
         corrected.fit(own.split.X, own.split.y)
-        if not smoothed:
-            return corrected.predict_proba(X)
-        shares = (len(rows) * corrected.estimate_prior(X) + 1) / (len(rows) + K)
+        shares = corrected.estimate_prior(X, smoothing=float(smoothed))
         return corrected.predict_proba(X, target_prior=shares)
 
     return answer

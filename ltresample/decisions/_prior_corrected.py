@@ -51,9 +51,8 @@ class PriorCorrectedClassifier(ClassifierAround):
         - "balanced": all classes have the same share (also "uniform").
         - "training": those of the training data, which changes nothing (also "train").
         - "estimated": those of the rows that are predicted together, estimated without their labels
-          (`estimate_prior`). Then the answer for a row depends on the other rows. A class whose
-          share is estimated as 0 has the probability 0; where that must not be, estimate the
-          shares first, raise the smallest, and pass them to `predict_proba`.
+          (`estimate_prior`, one more row of each class counted). Then the answer for a row depends
+          on the other rows.
         - a dict of label to share, or shares in the order of the sorted labels: above 0, sum 1.
     training_prior : {"balanced"}, dict, array-like of shape (n_classes,) or None, default=None
         Class shares at which the classifier's probabilities hold. None: they are counted in `y`,
@@ -244,15 +243,18 @@ class PriorCorrectedClassifier(ClassifierAround):
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X, target_prior).argmax(axis=1)]
 
-    def estimate_prior(self, X, *, sample_weight=None):
+    def estimate_prior(self, X, *, smoothing=1.0, sample_weight=None):
         """Return the class shares of rows without labels, by expectation-maximisation.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples of the population to predict, some hundred or more.
+        smoothing : float, default=1.0
+            How many more rows of each class are counted, at least 0. The larger, the closer are the
+            shares to each other; with 0 a rare class can get the share 0.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the rows.
+            Weights of the rows, counted as numbers of rows.
 
         Returns
         -------
@@ -262,7 +264,7 @@ class PriorCorrectedClassifier(ClassifierAround):
         Raises
         ------
         ValueError
-            If X is empty.
+            If X is empty, or `smoothing` below 0.
 
         See Also
         --------
@@ -270,7 +272,9 @@ class PriorCorrectedClassifier(ClassifierAround):
         """
         check_is_fitted(self)
         proba = self.estimator_.predict_proba(X)
-        return estimate_prior(proba, self.training_prior_, sample_weight=sample_weight)
+        return estimate_prior(
+            proba, self.training_prior_, smoothing=smoothing, sample_weight=sample_weight
+        )
 
 
 def _named_prior(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ def estimate_prior(
     proba: ArrayLike,
     training_prior: ArrayLike,
     *,
+    smoothing: float = 1.0,
     sample_weight: ArrayLike | None = None,
     tol: float = 1e-8,
     max_iter: int = 10_000,
@@ -85,7 +87,9 @@ def estimate_prior(
     corrected for the present estimate, and the estimate becomes their mean. The likelihood of the
     data grows in each round. The classifier's probabilities should be calibrated: those of a
     classifier that is too sure of itself pull the estimate towards the shares of its predictions.
-    A few dozen rows say little about rare classes; one row says that its class has all of the data.
+    A few dozen rows say little about rare classes, and the most likely share of a rare class is often
+    exactly 0, with which it could never be predicted: hence ``(n q_k + s) / (n + K s)`` is returned,
+    with the estimate q, n rows, K classes and s = `smoothing`.
 
     Parameters
     ----------
@@ -93,8 +97,11 @@ def estimate_prior(
         Probabilities of a classifier on the data, as it gives them, each row with sum 1.
     training_prior : array-like of shape (n_classes,)
         Class shares of the data it was trained on, each above 0, sum 1.
+    smoothing : float, default=1.0
+        How many more rows of each class are counted, at least 0. The larger, the closer are the
+        shares to each other; 0 gives the estimate of [1]_, in which a share can be 0.
     sample_weight : array-like of shape (n_samples,) or None, default=None
-        Weights of the rows, at least 0. None: all count the same.
+        Weights of the rows, at least 0: a row of weight 2 counts as two rows. None: all count once.
     tol : float, default=1e-8
         The rounds end when no share changes by more. Smaller is more exact and takes longer.
     max_iter : int, default=10000
@@ -103,12 +110,13 @@ def estimate_prior(
     Returns
     -------
     ndarray of shape (n_classes,)
-        Estimated shares, sum 1. A share can be 0.
+        Estimated shares, sum 1; above 0 unless `smoothing` is 0.
 
     Raises
     ------
     ValueError
-        If there are no rows, `max_iter` is below 1, or probabilities, shares or weights are none.
+        If there are no rows, `smoothing` is below 0 or `max_iter` below 1, or probabilities, shares
+        or weights are none.
 
     References
     ----------
@@ -121,13 +129,17 @@ def estimate_prior(
     >>> from ltresample.decisions import estimate_prior
     >>> proba = np.repeat([[0.98, 0.02], [0.6, 0.4]], [60, 40], axis=0)
     >>> estimate_prior(proba, [0.9, 0.1]).round(3)
-    array([0.63, 0.37])
+    array([0.627, 0.373])
     """
     proba = check_proba(proba)
     if not len(proba):
         raise ValueError(
             "A class prior cannot be estimated from no rows. Got proba of shape "
             f"{proba.shape}. Pass the probabilities of at least one row, better of some hundred."
+        )
+    if not (isinstance(smoothing, Real) and 0 <= smoothing < np.inf):
+        raise ValueError(
+            f"smoothing must be a number of rows, at least 0. Got smoothing={smoothing!r}."
         )
     if max_iter < 1:
         raise ValueError(f"max_iter must be at least 1. Got max_iter={max_iter!r}.")
@@ -143,13 +155,16 @@ def estimate_prior(
         before = prior
         prior = weight @ _normalised(proba * (prior / start))  # (K,): mean of p(k | x) at the prior
         if np.abs(prior - before).max() <= tol:
-            return prior / prior.sum()
-    warnings.warn(
-        f"The class prior was not found in max_iter={max_iter} rounds: the last one changed a "
-        f"share by {np.abs(prior - before).max():.2g}. Raise max_iter or tol.",
-        ConvergenceWarning,
-    )
-    return prior
+            break
+    else:
+        warnings.warn(
+            f"The class prior was not found in max_iter={max_iter} rounds: the last one changed a "
+            f"share by {np.abs(prior - before).max():.2g}. Raise max_iter or tol.",
+            ConvergenceWarning,
+        )
+    n = len(proba) if sample_weight is None else np.sum(sample_weight)
+    counted = n * prior / prior.sum() + smoothing
+    return counted / counted.sum()
 
 
 def check_prior(

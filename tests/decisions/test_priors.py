@@ -67,7 +67,7 @@ def test_rounds_are_those_of_the_paper():
     proba = posterior(X, training)
     for n_rounds in (1, 2, 7):
         with pytest.warns(ConvergenceWarning, match=f"max_iter={n_rounds} rounds"):
-            found = estimate_prior(proba, training, max_iter=n_rounds)
+            found = estimate_prior(proba, training, smoothing=0, max_iter=n_rounds)
         np.testing.assert_allclose(found, em_of_the_paper(proba, training, n_rounds), rtol=1e-12)
 
 
@@ -75,7 +75,7 @@ def test_rounds_are_those_of_the_paper():
 def test_the_shares_of_unlabelled_data_are_found(target):
     X, y = normals([int(4000 * share) for share in target], 2)
     training = np.array([0.7, 0.2, 0.1])
-    found = estimate_prior(posterior(X, training), training)
+    found = estimate_prior(posterior(X, training), training, smoothing=0)
     np.testing.assert_allclose(found, np.bincount(y) / len(y), atol=0.03)
     # a maximum of the likelihood: no step towards another prior raises it
     ratio = posterior(X, training) / training
@@ -85,6 +85,17 @@ def test_the_shares_of_unlabelled_data_are_found(target):
 
     for other in np.eye(3):
         assert likelihood(0.99 * found + 0.01 * other) <= likelihood(found) + 1e-9
+
+
+@pytest.mark.parametrize("smoothing", [0.5, 1.0, 30])
+def test_smoothing_counts_more_rows_of_each_class(smoothing):
+    X, _ = normals([30, 20, 10], 1)
+    training = np.array([0.5, 0.3, 0.2])
+    proba = posterior(X, training)
+    plain = estimate_prior(proba, training, smoothing=0)
+    found = estimate_prior(proba, training, smoothing=smoothing)
+    np.testing.assert_allclose(found, (60 * plain + smoothing) / (60 + 3 * smoothing), rtol=1e-12)
+    assert estimate_prior([[1.0, 0.0, 0.0]], training).tolist() == [0.5, 0.25, 0.25]
 
 
 def test_weights_of_rows_are_repetitions():
@@ -150,7 +161,7 @@ def test_a_share_that_is_estimated_as_zero_can_be_used():
     X, y = normals([100, 100], 0)
     model = PriorCorrectedClassifier(RandomForestClassifier(10, random_state=0)).fit(X, y)
     sure = X[:100][model.estimator_.predict_proba(X[:100])[:, 1] == 0]
-    found = model.estimate_prior(sure)
+    found = model.estimate_prior(sure, smoothing=0)
     assert found.tolist() == [1.0, 0.0]  # exactly: the class is ruled out
     assert (model.predict(X, target_prior=found) == 0).all()
 
@@ -296,6 +307,9 @@ def test_functions_check_their_input():
         estimate_prior([[0.5, 0.5]], [0.5, 0.5], sample_weight=[np.nan])
     with pytest.raises(ValueError, match="max_iter must be at least 1. Got max_iter=0"):
         estimate_prior([[0.5, 0.5]], [0.5, 0.5], max_iter=0)
+    for wrong in (-1, np.nan, np.inf, [1.0, 1.0], None):
+        with pytest.raises(ValueError, match="smoothing must be a number of rows, at least 0"):
+            estimate_prior([[0.5, 0.5]], [0.5, 0.5], smoothing=wrong)
     model = PriorCorrectedClassifier().fit(*make_classification(random_state=0))
     with pytest.raises(ValueError):
         model.estimate_prior(np.empty((0, 20)))
