@@ -40,11 +40,12 @@ RANKED = [
     "EasyEnsemble",
     "ResampledClassifier",
     "auto",
+    "auto, with g",
 ]
 
 
 class Scores(NamedTuple):
-    """Scores of one classifier and one metric: mean over repeats, per table."""
+    """Scores of one classifier and one metric per table: mean over the repeats that all rows have."""
 
     tables: list[str]
     names: list[str]  # rows that have a score on all of these tables
@@ -74,13 +75,24 @@ def collect(records: list[dict[str, Any]], classifier: str, metric: str) -> dict
     }
 
 
-def complete(of: dict[str, dict[str, float]]) -> Scores:
-    """Keep the rows to rank that have most tables, on the tables that all of them have."""
+def complete(of: dict[str, dict[str, dict]]) -> Scores:
+    """Keep the rows to rank that have most tables, on the tables and repeats that all of them have.
+
+    Parameters
+    ----------
+    of : dict
+        Row to table to repeat to score.
+    """
     of = {name: own for name, own in of.items() if name in RANKED} or of
     most = max(len(own) for own in of.values())
     names = [name for name, own in of.items() if len(own) == most]
-    tables = sorted(set.intersection(*(set(of[name]) for name in names)))
-    return Scores(tables, names, np.array([[of[name][t] for name in names] for t in tables]))
+    shared = {
+        table: set.intersection(*(set(of[name].get(table, ())) for name in names))
+        for table in of[names[0]]
+    }
+    tables = sorted(table for table, repeats in shared.items() if repeats)
+    values = [[np.mean([of[name][t][r] for r in shared[t]]) for name in names] for t in tables]
+    return Scores(tables, names, np.array(values))
 
 
 def write_report(records: list[dict[str, Any]], folder: Path) -> None:
@@ -95,8 +107,8 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
         of = {metric: collect(latest, classifier, metric) for metric in METRICS}
         rankings = {
             metric: rank((scores := complete(own)).values, scores.names, smaller_is_better=m)
-            for metric, own in of.items()
-            if own
+            for metric in METRICS
+            if (own := by_repeat(latest, classifier, metric))
             for m in [metric in LOSSES]
         }
         repeats = by_repeat(latest, classifier, "bacc")
@@ -218,7 +230,7 @@ def _picture(records: list[dict], classifiers: list[str], metric: str, path: Pat
     figure, axes = plt.subplots(n_lines, 2, figsize=(13, 4 * n_lines), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.2, h_pad=0.1)
     for ax, classifier in zip(axes.flat, classifiers, strict=False):
-        scores = complete(collect(records, classifier, metric))
+        scores = complete(by_repeat(records, classifier, metric))
         draw_ranking(
             rank(scores.values, scores.names), ax, title=f"{classifier}, {METRICS[metric]}"
         )

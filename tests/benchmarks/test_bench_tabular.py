@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks import tabular
 from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
-from benchmarks.tabular_report import _against
+from benchmarks.tabular_report import _against, complete
 from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold
 from ltresample.class_counts import PartialFill
 from ltresample.over_sampling import ResampledClassifier
@@ -258,3 +258,21 @@ def test_the_slope_of_calibrated_probabilities_is_one():
     assert tabular.calibration_slope(y, np.c_[1 - p, p]) == pytest.approx(1, abs=0.06)
     sure = 1 / (1 + np.exp(-2 * odds))
     assert tabular.calibration_slope(y, np.c_[1 - sure, sure]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_rows_are_ranked_on_the_repeats_that_all_of_them_have():
+    of = {
+        "auto": {"a": {0: 0.5, 1: 0.9}, "b": {0: 0.1}},
+        "SMOTE": {"a": {0: 0.6}, "b": {0: 0.2, 1: 0.3}},
+        "RUS": {"a": {0: 0.7}},  # not on all tables: not ranked
+        "M2m": {"a": {1: 0.0}, "b": {1: 0.0}},  # not among the rows to rank
+    }
+    scores = complete(of)
+    assert (scores.tables, scores.names) == (["a", "b"], ["auto", "SMOTE"])
+    np.testing.assert_allclose(scores.values, [[0.5, 0.6], [0.1, 0.2]])
+
+
+def test_first_repeats_can_be_left_out(folder):
+    late = run(folder, "--only", "none", "--repeats", "3", "--first-repeat", "2")
+    assert [record["repeat"] for record in late] == [2, 2]
+    assert len(run(folder, "--only", "none", "--repeats", "3")) == 6
