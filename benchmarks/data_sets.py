@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from benchmarks.components import find
 
@@ -109,17 +110,20 @@ def fashion_mnist_lt(
     size: int = 28,
     test_size: int | None = None,
     fold: int | None = None,
+    reverse: bool = False,
     **settings: Any,
 ) -> TrainTest:
     """Load Fashion-MNIST-LT as bytes, shrunk to `size` pixels by means of blocks.
 
     Settings are chosen on held-out training images: with `fold`, 0 to 4, the test part is made of
     those training images that the tail left out, as many of each class as `test_size` says (default:
-    400), and the published test images are not looked at. `settings` go to the loader.
+    400), and the published test images are not looked at. `reverse` gives the first label the fewest
+    images and the last one the most. `settings` go to the loader.
     """
     from ltresample.datasets import fetch_fashion_mnist_lt
 
-    data = fetch_fashion_mnist_lt(path=folder, **settings)
+    load = _in_reverse if reverse else fetch_fashion_mnist_lt
+    data = load(path=folder, **settings)
     if fold is not None:
         n = 400 if test_size is None else test_size
         data.X_test, data.y_test = _left_out(folder, data.indices, n, fold)
@@ -132,6 +136,20 @@ def fashion_mnist_lt(
         _block_means(data.X_test[kept], size),
         data.y_test[kept],
     )
+
+
+def _in_reverse(*, path: Path | None, n_max: int, imbalance_factor: float) -> Bunch:
+    from ltresample.class_counts import long_tailed_counts
+    from ltresample.datasets import fetch_fashion_mnist_lt
+
+    data = fetch_fashion_mnist_lt(path=path, imbalance_factor=1, n_max=n_max)
+    counts = long_tailed_counts(n_max, 10, imbalance_factor=imbalance_factor)[::-1]
+    part = np.concatenate(
+        [np.flatnonzero(data.y_train == k)[:n] for k, n in enumerate(counts.tolist())]
+    )
+    data.X_train, data.y_train = data.X_train[part], data.y_train[part]
+    data.indices = data.indices[part]
+    return data
 
 
 def _left_out(

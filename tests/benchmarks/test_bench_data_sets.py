@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,3 +104,33 @@ def test_cifar_may_be_cut_and_shrunk(tmp_path, monkeypatch):
     assert load(spec, tmp_path).X_test.shape == (30, 3, 32, 32)
     with pytest.raises(ValueError, match="size must divide 32. Got size=12."):
         load({**spec, "size": 12}, tmp_path)
+
+
+@pytest.fixture
+def fashion_folder(tmp_path):
+    """A small Fashion-MNIST of 30 training and 2 test images a class."""
+
+    def write(name, values):
+        head = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
+        (tmp_path / name).write_bytes(head + values.tobytes())
+
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 30), ("t10k", 2)):
+        y = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), n))
+        write(f"{part}-labels-idx1-ubyte", y)
+        write(f"{part}-images-idx3-ubyte", rng.integers(0, 256, (len(y), 28, 28), dtype=np.uint8))
+    return tmp_path
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_either_end_of_the_labels_can_be_rare(fashion_folder, reverse):
+    own = {"name": "fashion_mnist_lt", "n_max": 20, "imbalance_factor": 10, "size": 14}
+    own["reverse"] = reverse
+    data = load(own, fashion_folder)
+    counts = np.bincount(data.y_train)
+    assert counts[:: -1 if reverse else 1][[0, -1]].tolist() == [20, 2]
+    held_out = load({**own, "fold": 0, "test_size": 5}, fashion_folder)
+    assert np.bincount(held_out.y_test).tolist() == [5] * 10
+    np.testing.assert_array_equal(held_out.X_train, data.X_train)
+    seen = {image.tobytes() for image in data.X_train}
+    assert not any(image.tobytes() in seen for image in held_out.X_test)
