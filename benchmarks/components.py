@@ -39,7 +39,7 @@ _HOMES = {
         "shuffle_patches",
         "shuffle_words",
     ),
-    "benchmarks.data_sets": ("cifar10_images", "cifar100_images"),
+    "benchmarks.data_sets": ("cifar10_images", "cifar100_images", "grey_photographs"),
     "benchmarks.open_set": ("OpenThenClosed", "other_digits"),
     "ltresample.mixing": ("ColumnSwap", "CutMix", "Mixup", "SaliencyMix"),
     "ltresample.pairing": ("ConfusionPairing", "RandomPairing", "TransportPairing"),

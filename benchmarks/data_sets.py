@@ -19,6 +19,7 @@ __all__ = [
     "cifar100_images",
     "cifar10_images",
     "data_hash",
+    "grey_photographs",
     "hash_of",
     "in_unit_range",
     "load",
@@ -178,6 +179,13 @@ def cifar10_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
 def cifar100_images(folder: Path | None, *, size: int = 32) -> np.ndarray:
     """Return the training images of CIFAR-100-LT, imbalance factor 10: open-set data for CIFAR-10."""
     return cifar100_lt(folder, imbalance_factor=10, size=size).X_train
+
+
+def grey_photographs(folder: Path | None, *, size: int = 28) -> np.ndarray:
+    """Return the images of `cifar100_images` in grey, the middle 28 x 28: open-set data for Fashion."""
+    images = cifar100_images(folder)[:, :, 2:30, 2:30]
+    luma = np.tensordot(images, np.float32([0.299, 0.587, 0.114]), axes=(1, 0))  # ITU-R BT.601
+    return _block_means(np.rint(luma[:, None]).astype(np.uint8), size)
 
 
 def _block_means(images: np.ndarray, size: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import data_sets
 from benchmarks.data_sets import data_hash, load, split
 from ltresample.datasets import _cifar
 
@@ -134,3 +135,14 @@ def test_either_end_of_the_labels_can_be_rare(fashion_folder, reverse):
     np.testing.assert_array_equal(held_out.X_train, data.X_train)
     seen = {image.tobytes() for image in data.X_train}
     assert not any(image.tobytes() in seen for image in held_out.X_test)
+
+
+def test_photographs_turn_grey_in_the_middle(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
+    monkeypatch.setattr(data_sets, "cifar100_images", lambda folder: images)
+    whole = data_sets.grey_photographs(None)
+    assert (whole.shape, whole.dtype) == ((3, 1, 28, 28), np.uint8)
+    red, green, blue = (int(value) for value in images[1, :, 2, 5])
+    assert whole[1, 0, 0, 3] == round(0.299 * red + 0.587 * green + 0.114 * blue)
+    small = data_sets.grey_photographs(None, size=14)
+    assert small[2, 0, 4, 6] == np.rint(whole[2, 0, 8:10, 12:14].mean())
