@@ -181,14 +181,19 @@ class _DenseRows:
         self.pool, self.all = pool, None
         n_bytes = len(pool.x) * math.prod(pool.x.row_shape) * pool.space.scale.element_size()
         if n_bytes <= 32 << 20:
-            every = torch.arange(len(pool.x)).split(
-                max(1, len(pool.x) * (2 << 20) // (n_bytes + 1))
-            )
-            first = self.take(every[0])
-            whole = first.new_empty(len(pool.x), first.shape[1])
-            for part in every:  # a source in doubles is copied twice on the way
-                whole[part] = self.take(part)
-            self.all = whole
+            self.all = self._whole(max(1, len(pool.x) * (2 << 20) // (n_bytes + 1)))
+
+    def _whole(self, n_rows: int) -> Tensor:
+        """Return all rows, `n_rows` at a time: doubles are copied twice on the way."""
+        first, *others = torch.arange(len(self.pool.x)).split(n_rows)
+        rows = self.take(first)
+        if not others:
+            return rows
+        whole = rows.new_empty(len(self.pool.x), rows.shape[1])
+        whole[: len(rows)] = rows
+        for part in others:
+            whole[part] = self.take(part)
+        return whole
 
     def take(self, index: Tensor) -> Tensor:
         """Return the rows at `index` (m,) as (m, d)."""
