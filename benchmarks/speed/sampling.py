@@ -2,7 +2,8 @@
 
 `digits` needs no files; `reuters` fills Reuters-36 to balance. `tables` takes a folder of tables,
 imputed and standardised, with the samplers of `benchmarks.tabular` and the recipe of
-`ResampledClassifier`; ratios are medians over tables and rounds. Memory is measured in processes of
+`ResampledClassifier`; ratios are medians over tables and rounds. `recipe` fits boosted trees with
+and without it. Memory is measured in processes of
 their own, on a dense table of 55,000 x 100 numbers with a tenth in the second class.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from imblearn.over_sampling import SMOTE
+from sklearn.base import clone
 
 from benchmarks.speed.turns import Case, Way, cpu_seconds
 from ltresample.datasets import fetch_reuters36
@@ -115,9 +117,29 @@ def tables(options: argparse.Namespace) -> dict[str, Way]:
     return {name: way(name) for name in problems[0]}
 
 
+def recipe(options: argparse.Namespace) -> dict[str, Way]:
+    """Return boosted trees, and the recipe of `ResampledClassifier` around them, at two sizes."""
+    from sklearn.datasets import make_classification
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from ltresample.over_sampling import ResampledClassifier
+
+    trees = HistGradientBoostingClassifier(random_state=0)
+    models = {"HGB": trees, "recipe of ResampledClassifier": ResampledClassifier(trees)}
+    problems = [
+        make_classification(n, d, n_informative=d // 2, weights=[0.9], random_state=0)
+        for n, d in ((1000, 20), (10_000, 50))
+    ]
+
+    def way(name: str) -> Way:
+        fits = [lambda X=X, y=y: clone(models[name]).fit(X, y) for X, y in problems]
+        return lambda: np.array([cpu_seconds(fit) for fit in fits])
+
+    return {name: way(name) for name in models}
+
+
 def _samplers_of(path: Path, max_rows: int) -> dict[str, Any]:
     """Return what resamples one table, by the name of the sampler."""
-    from sklearn.base import clone
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -151,6 +173,7 @@ DIGITS = Case("fit_resample on long-tailed digits", digits)
 CASES = {
     "reuters": Case("fit_resample on Reuters-36", reuters, _add_reuters, memory, rounds=3),
     "tables": Case("fit_resample on a folder of tables", tables, _add_tables, rounds=3),
+    "recipe": Case("boosted trees with the recipe, 1,000 x 20 and 10,000 x 50", recipe, rounds=3),
 }
 
 
