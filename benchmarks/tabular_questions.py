@@ -60,6 +60,10 @@ QUESTIONS = [
     ),
     Question("Is it ahead of ensembles that under-sample?", [("auto", rival) for rival in UNDER]),
     Question("What is a second opinion worth, without synthesis?", [(row, PLAIN) for row in VOTES]),
+    Question(
+        "Is the recipe with such a vote ahead of what costs nothing, of the choice, and of ensembles?",
+        [(VOTED, rival) for rival in (PLAIN, "auto", *UNDER)],
+    ),
     Question("Does synthesis add to a second opinion?", [(VOTED, rival) for rival in VOTES]),
     Question(
         "What does the choice give with the guide's vote among the ways?",
