@@ -67,7 +67,7 @@ QUESTIONS = [
     Question("Does synthesis add to a second opinion?", [(VOTED, rival) for rival in VOTES]),
     Question(
         "What does the choice give with the guide's vote among the ways?",
-        [("auto, with g", rival) for rival in (PLAIN, "auto", VOTED, *UNDER)],
+        [("auto, with g", rival) for rival in (PLAIN, "auto", "with g", VOTED, *UNDER)],
     ),
     Question(
         "Are probabilities at the training prior as good as those of the plain fit?",
