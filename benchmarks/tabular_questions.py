@@ -55,10 +55,15 @@ QUESTIONS = [
         [("auto", rival) for rival in (PLAIN, "none", "class_weight", RECIPE)],
     ),
     Question(
-        "Is it ahead of the usual remedies?",
-        [("auto", rival) for rival in ("SMOTE", "ROS", "RUS", "threshold")],
+        "Are both ahead of the usual remedies?",
+        [
+            *(("auto", rival) for rival in ("SMOTE", "ROS", "RUS", "threshold")),
+            *((RECIPE, rival) for rival in ("SMOTE", "ROS", "RUS", "class_weight")),
+        ],
     ),
-    Question("Is it ahead of ensembles that under-sample?", [("auto", rival) for rival in UNDER]),
+    Question(
+        "Is the choice ahead of under-sampling ensembles?", [("auto", rival) for rival in UNDER]
+    ),
     Question("What is a second opinion worth, without synthesis?", [(row, PLAIN) for row in VOTES]),
     Question(
         "Is the recipe with such a vote ahead of what costs nothing, of the choice, and of ensembles?",
