@@ -90,6 +90,7 @@ def test_accepted_slots_are_replaced_and_all_else_stays(kind, table, pool, guide
     assert not torch.equal(step(x, y, seed=Seed(2), index=index).x, made.x)
 
 
+@untrained
 def test_networks_are_given_back_as_they_came(pool, table):
     class Net(nn.Module):
         def __init__(self):
