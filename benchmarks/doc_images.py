@@ -149,7 +149,7 @@ def settings(records: Path) -> str:
     rows = [["protocol", "method", "bACC", "over DRS", "95 %", "few", "accepted", "synthetic", "n"]]
     for variant in results.suite.variants:
         for i, run in enumerate(results.runs(variant)):
-            rows.append(["\\" if i else variant, *_setting_row(results, run)])
+            rows.append(["\\" if i else with_zeros(variant), *_setting_row(results, run)])
     if len(rows) == 1:
         return ""
     note = f"""Scored on held-out training images, not on test images; changed are the protocol (first
