@@ -3,8 +3,8 @@
 `digits` needs no files; `reuters` fills Reuters-36 to balance. `tables` takes a folder of tables,
 imputed and standardised, with the samplers of `benchmarks.tabular` and the recipe of
 `ResampledClassifier`; ratios are medians over tables and rounds. `recipe` fits boosted trees with
-and without it. Memory is measured in processes of
-their own, on a dense table of 55,000 x 100 numbers with a tenth in the second class.
+and without it. Memory is measured in processes of their own, on a dense table of 55,000 x 100
+numbers with a tenth in the second class.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def recipe(options: argparse.Namespace) -> dict[str, Way]:
     from ltresample.over_sampling import ResampledClassifier
 
     trees = HistGradientBoostingClassifier(random_state=0)
-    models = {"HGB": trees, "recipe of ResampledClassifier": ResampledClassifier(trees)}
+    around = ResampledClassifier(trees, random_state=0)
+    models = {"HGB": trees, "recipe of ResampledClassifier": around}
     problems = [
         make_classification(n, d, n_informative=d // 2, weights=[0.9], random_state=0)
         for n, d in ((1000, 20), (10_000, 50))

@@ -137,7 +137,8 @@ def estimate_prior(
             "A class prior cannot be estimated from no rows. Got proba of shape "
             f"{proba.shape}. Pass the probabilities of at least one row, better of some hundred."
         )
-    if not (isinstance(smoothing, Real) and 0 <= smoothing < np.inf):
+    is_number = isinstance(smoothing, Real) and not isinstance(smoothing, bool)
+    if not (is_number and 0 <= smoothing < np.inf):
         raise ValueError(
             f"smoothing must be a number of rows, at least 0. Got smoothing={smoothing!r}."
         )

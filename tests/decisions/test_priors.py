@@ -307,7 +307,7 @@ def test_functions_check_their_input():
         estimate_prior([[0.5, 0.5]], [0.5, 0.5], sample_weight=[np.nan])
     with pytest.raises(ValueError, match="max_iter must be at least 1. Got max_iter=0"):
         estimate_prior([[0.5, 0.5]], [0.5, 0.5], max_iter=0)
-    for wrong in (-1, np.nan, np.inf, [1.0, 1.0], None):
+    for wrong in (-1, np.nan, np.inf, [1.0, 1.0], None, True):
         with pytest.raises(ValueError, match="smoothing must be a number of rows, at least 0"):
             estimate_prior([[0.5, 0.5]], [0.5, 0.5], smoothing=wrong)
     model = PriorCorrectedClassifier().fit(*make_classification(random_state=0))

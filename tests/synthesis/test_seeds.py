@@ -154,3 +154,18 @@ def test_rows_of_other_classes_are_counted_as_they_stand(counts, seed):
         assert torch.equal(drawn, others)
     if y.unique().numel() == 1:
         assert index.draw_other(y[:1], torch.zeros(1).double()).tolist() == [-1]
+
+
+@pytest.mark.parametrize("n_rows", [1, 7, 60])
+@pytest.mark.parametrize("counts", [[40, 20], [150_000, 60_000]])
+def test_rows_in_standard_units_do_not_depend_on_the_parts(counts, n_rows):
+    pool = pool_with(counts)
+    center = torch.tensor([0.5, 0.2], dtype=torch.float64)
+    space = pool.space._replace(center=center, scale=3 * pool.space.scale)
+    rows = _seeds._DenseRows(pool._replace(space=space))
+    expected = (pool.x.x - center.numpy()) / 3
+    np.testing.assert_allclose(rows.all, expected, rtol=1e-12, atol=1e-15)
+    rows.all = None  # from the source again, in other parts
+    np.testing.assert_allclose(
+        rows._whole(n_rows * len(expected) // 60), rows._whole(10**6), rtol=0
+    )
