@@ -39,7 +39,7 @@ from benchmarks.tabular_report import write_report
 from benchmarks.tabular_rows import CLASSIFIERS, FORESTS, ROWS, Fold, Row
 from ltresample.datasets import load_table
 from ltresample.metrics import calibration_error, geometric_mean
-from ltresample.over_sampling import to_weighted_pairs
+from ltresample.over_sampling import ChoiceReport, to_weighted_pairs
 
 __all__ = ["main"]
 
@@ -130,6 +130,9 @@ def run_row(
                 model = None
             if model is None:
                 continue
+            if report := getattr(model, "choice_report_", None):
+                fact["chosen"] = report.chosen
+                fact["fits"] = fits_of(report)
             p = np.asarray(model.predict_proba(X_test), dtype=np.float64)
             outputs = {"plain": (p, model.predict(X_test))}
             if row.corrected:
@@ -245,10 +248,16 @@ def merged(facts: list[dict]) -> dict[str, Any]:
     """Return medians over folds of what was noted."""
     out: dict[str, Any] = {"n_failed": sum("failed" in fact for fact in facts)}
     out["left_out"] = any("left_out" in fact for fact in facts)
-    for name in ("seconds", "accepted", "synthetic", "n_train"):
+    for name in ("seconds", "accepted", "synthetic", "n_train", "fits"):
         values = [fact[name] for fact in facts if name in fact]
         out[name] = float(np.median(values)) if values else None
+    out["chosen"] = [fact["chosen"] for fact in facts if "chosen" in fact]
     return out
+
+
+def fits_of(report: ChoiceReport) -> int:
+    """Count how often the classifier was fitted for a choice, and with it at the end."""
+    return 1 + report.n_splits * len({name.split(", ")[0] for name in report.names})
 
 
 def record(task: Task) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import joblib
 import numpy as np
 from imblearn.ensemble import (
     BalancedBaggingClassifier,
@@ -32,7 +33,7 @@ from ltresample.class_counts import PartialFill
 from ltresample.decisions import PriorCorrectedClassifier, TunedOffsetsClassifierCV
 from ltresample.over_sampling import AutoResampledClassifier, ResampledClassifier
 
-__all__ = ["CLASSIFIERS", "FORESTS", "ROWS", "Blend", "Fold", "Row"]
+__all__ = ["CLASSIFIERS", "FORESTS", "ROWS", "Auto", "Blend", "Fold", "Row"]
 
 CLASSIFIERS: dict[str, Callable[[], BaseEstimator]] = {
     "LR": lambda: LogisticRegression(max_iter=500),
@@ -140,6 +141,22 @@ class Guide(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return the guide's probabilities, at equal class shares."""
         return self.model_.predict_proba(X)
+
+
+class Auto(AutoResampledClassifier):
+    """The choice; what another of its rows has tried on the same splits is not fitted again."""
+
+    known: ClassVar[dict[tuple, tuple[float, list]]] = {}
+
+    def _results(self, trials, splits, score, X, labels, weight):
+        names = tuple(trial.name for trial in trials)
+        key = (joblib.hash((X, labels, splits)), repr(self._inner()), names)
+        voted, results = self.known.get(key, (None, None))
+        # votes cost nothing to leave out, and are not there if nobody asked for them
+        if voted is None or self.guide_weight not in (0, voted):
+            results = super()._results(trials, splits, score, X, labels, weight)
+            self.known[key] = (self.guide_weight, results)
+        return results
 
 
 def _with_guide(model: BaseEstimator, n_classes: int, seed: int) -> BaseEstimator:
@@ -287,13 +304,11 @@ ROWS: dict[str, Row] = {
     "ResampledClassifier, with g": Row(wrap=_resampling(guide_weight=0.5)),
     "ResampledClassifier, training prior": Row(wrap=_resampling(target_prior="training")),
     "auto": Row(
-        wrap=lambda model, n_classes, seed: AutoResampledClassifier(model, random_state=seed),
+        wrap=lambda model, n_classes, seed: Auto(model, random_state=seed),
         needs=2,
     ),
     "auto, with g": Row(
-        wrap=lambda model, n_classes, seed: AutoResampledClassifier(
-            model, guide_weight=0.5, random_state=seed
-        ),
+        wrap=lambda model, n_classes, seed: Auto(model, guide_weight=0.5, random_state=seed),
         needs=2,
     ),
     "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part

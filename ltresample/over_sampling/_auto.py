@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, check_scoring
-from sklearn.model_selection import RepeatedStratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Integral, Interval
 from sklearn.utils.metaestimators import available_if
@@ -25,9 +25,11 @@ from ltresample.decisions._offsets import checked_splits
 from ltresample.exceptions import refuse_class
 from ltresample.over_sampling._choice import ChoiceReport, Option, Tally, choose, ways
 from ltresample.over_sampling._trials import (
+    Result,
     Trained,
     Trial,
     answers_of,
+    guided_by,
     macro_average_precision,
     run_trials,
     train,
@@ -44,8 +46,8 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
     """Choose by cross-validation whether and how to resample, and do nothing unless it pays.
 
     Inside `fit` a few ways to train the classifier are tried on the same splits: as it is, with its
-    probabilities divided by the class shares, with class weights, and behind `M2mSampler` (5 and
-    15 % of what the classes lack) and SMOTE (30 %), these as trained and corrected. The
+    probabilities divided by the class shares, with class weights, and behind `M2mSampler` (5 % of
+    what the classes lack) and SMOTE (30 %), these as trained and corrected. The
     corrected classifier (the plain one, if there are no probabilities) stands unless another way
     without a sampler is ahead of it by more than the standard error of the paired difference over
     the splits, and what then stands does so unless a sampler is ahead of it by more than that. The
@@ -53,9 +55,8 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
     `choice_report_` says what was chosen and why.
 
     A sampler that refuses the data, for example SMOTE columns of text, is left out and named in the
-    report. Each sampler's guide is fitted once for each split and shared. Trying takes about six
-    fits of the classifier for each split; on the second repeat only those ways are tried that are
-    ahead of the best plain one after the first.
+    report. A guide is fitted once for each split and shared. Trying takes four fits of the
+    classifier for each split.
 
     Parameters
     ----------
@@ -66,13 +67,16 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         precision (of the rarer class of two, or the mean over classes), so that both decisions and
         ranking count. One that needs probabilities sees those of each way as they come.
     cv : int, splitter, iterable of splits or None, default=None
-        None: five stratified folds, twice, with fewer folds if a class has fewer samples, and the
-        second time only for the ways that are still in question. More splits make the choice
-        steadier and take longer; all ways are tried on those that are given.
+        None: five stratified folds, fewer if a class has fewer samples. More splits make the choice
+        steadier, and standard errors smaller, and take longer: ``RepeatedStratifiedKFold(n_repeats=4)``
+        takes four times as long.
     guide_weight : float, default=0.0
-        Weight of the guide's vote in [0, 1], see `ResampledClassifier`. Above 0, each way with
-        `M2mSampler` is also tried with that vote, and what is chosen may be a vote of two models.
-        0: none is tried.
+        Weight of the vote of a guide of `M2mSampler` in [0, 1], see `ResampledClassifier`. Above 0,
+        the corrected classifier in a vote with that guide ("none, with g") takes the place of the
+        corrected classifier as what stands unless another way is ahead, the ways without a sampler
+        are also tried without the vote, and those with a sampler with the vote only. What is chosen
+        may then be a vote of two models. 0: no votes. Where the guide cannot be fitted to the data,
+        nothing with a vote is tried, and the report says so.
     random_state : int, RandomState or None, default=None
         Of the splits and the samplers.
     n_jobs : int or None, default=None
@@ -165,8 +169,9 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         ------
         ValueError
             Before anything is fitted: if a class has a single sample or is missing from the
-            training part of a split, the metric needs what the classifier does not give, or weights
-            are given to a classifier that takes none.
+            training part of a split, the metric needs what the classifier does not give, weights
+            are given to a classifier that takes none, or `guide_weight` to one without
+            ``predict_proba``.
         TypeError
             If `classifier` is no classifier, or `fit` gets other parameters.
         """
@@ -176,6 +181,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
                 f"AutoResampledClassifier.fit takes sample_weight only. Got {sorted(fit_params)}. "
                 "Set them on the classifier."
             )
+        self._check_vote()
         inner, labels = self._inner(), read_labels(column_or_1d(y, warn=True))
         X, y = indexable(X, labels)
         if given is not None:
@@ -184,58 +190,61 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         _check_two_classes(labels)
         score = self._score()
         seed = root_seed(self.random_state)
-        rounds = self._rounds(X, labels, seed)
+        splits = self._splits(X, labels, seed)
         votes = bool(self.guide_weight)
         trials, options = ways(inner, seed.child("samplers").integer() % 2**31, votes=votes)
         with progress(type(self).__name__, shown=bool(self.verbose)):
             phase(f"trying {len(options)} ways")
-            tally = self._tried(trials, options, rounds, score, X, labels, given)
-            self.choice_report_, option = choose(tally)
+            results = self._results(trials, splits, score, X, labels, given)
+            share = float(np.mean([len(test) / len(train) for train, test in splits]))
+            self.choice_report_, option = choose(Tally(options, results, share))
             logger.info("%s", self.choice_report_.reason)
             logger.debug("%s", self.choice_report_)
             phase(f"fitting {option.name}", 1)
-            trained = train(
-                trials[option.trial], inner, X, labels, given, guide_weight=self.guide_weight
-            )
+            trained = self._trained(trials[option.trial], option, X, labels, given)
             advance()
         self._keep(trained.named(option.answer))
         return self
 
-    def _tried(
+    def _trained(self, trial: Trial, option: Option, X, labels, weight) -> Trained:
+        """Train in the chosen way, with a guide that votes where it is a vote."""
+        asked = option.answer == "voted" and trial.voter is not None
+        guided = guided_by(trial, X, labels) if asked else None
+        return train(trial, self._inner(), X, labels, weight, guided, self.guide_weight)
+
+    def _results(
         self,
         trials: list[Trial],
-        options: list[Option],
-        rounds: list[list],
+        splits: list,
         score: Any,
         X: Any,
         labels: np.ndarray,
         weight: np.ndarray | None,
-    ) -> Tally:
-        """Try all ways on the splits of the first round, and what is in question on the others."""
-        share = np.mean([len(test) / len(train) for train, test in rounds[0]])
-        tally, asked = Tally(options, float(share)), list(range(len(trials)))
-        for splits in rounds:
-            results = run_trials(
-                [trials[i] for i in asked],
-                self._inner(),
-                X,
-                labels,
-                splits=splits,
-                scorers=[score],
-                weight=weight,
-                n_jobs=self.n_jobs,
-                guide_weight=self.guide_weight,
-            )
-            tally.add(asked, results)
-            asked = tally.in_question()
-            if not asked:
-                break
-        return tally
+    ) -> list[list[Result]]:
+        return run_trials(
+            trials,
+            self._inner(),
+            X,
+            labels,
+            splits=splits,
+            scorers=[score],
+            weight=weight,
+            n_jobs=self.n_jobs,
+            guide_weight=self.guide_weight,
+        )
 
     def _validate_params(self) -> None:
         refuse_class(self.classifier, "classifier")
         check_classifier(self._inner(), "classifier")
         super()._validate_params()
+
+    def _check_vote(self) -> None:
+        if self.guide_weight and not offers(self._inner(), "predict_proba"):
+            raise ValueError(
+                "guide_weight is the weight of a vote of probabilities, and the classifier must have "
+                f"predict_proba. Got guide_weight={self.guide_weight!r} with classifier="
+                f"{self.classifier!r}. Choose guide_weight=0.0, or a classifier with predict_proba."
+            )
 
     def _inner(self) -> Any:
         return _DEFAULT if self.classifier is None else self.classifier
@@ -257,20 +266,13 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
         return score
 
-    def _rounds(self, X: Any, labels: np.ndarray, seed: Any) -> list[list]:
-        """Return lists of splits, to be tried one after the other."""
+    def _splits(self, X: Any, labels: np.ndarray, seed: Any) -> list:
         cv = self.cv
         smallest = int(np.unique(labels, return_counts=True)[1].min())
-        if cv is not None or smallest < 2:
-            return [checked_splits(cv, X, labels, {})]
-        n_folds = min(5, smallest)
-        cv = RepeatedStratifiedKFold(
-            n_splits=n_folds,
-            n_repeats=2,
-            random_state=seed.child("folds").integer() % 2**31,
-        )
-        splits = checked_splits(cv, X, labels, {})
-        return [splits[:n_folds], splits[n_folds:]]
+        if cv is None and smallest > 1:
+            own = seed.child("folds").integer() % 2**31
+            cv = StratifiedKFold(min(5, smallest), shuffle=True, random_state=own)
+        return checked_splits(cv, X, labels, {})
 
     def predict(self, X):
         """Predict labels.

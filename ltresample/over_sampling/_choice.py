@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,8 +14,7 @@ from ltresample.over_sampling._trials import Result, Trial, paired_interval
 
 __all__ = ["ChoiceReport", "Option", "Tally", "choose", "ways"]
 
-_SHARES = (0.05, 0.15)  # of what the classes lack
-_SMOTE_SHARE = 0.3
+_SHARE, _SMOTE_SHARE = 0.05, 0.3  # of what the classes lack
 
 
 class Option(NamedTuple):
@@ -32,15 +30,15 @@ class ChoiceReport(NamedTuple):
     """What was tried, what was chosen, and why; print it."""
 
     names: list[str]
-    """Ways that were tried, best first, those that were given up early last."""
+    """Ways that were tried, best first."""
     means: list[float]
     """Mean scores over the splits."""
     gains: list[float]
     """Mean paired differences to the best way without a sampler."""
     errors: list[float]
     """Standard errors of these differences."""
-    n_splits: list[int]
-    """Splits on which each way was tried."""
+    n_splits: int
+    """Splits on which they were tried."""
     chosen: str
     """Name of the way that was taken."""
     reason: str
@@ -50,30 +48,45 @@ class ChoiceReport(NamedTuple):
 
     def __str__(self) -> str:
         width = max(len(name) for name in self.names)
-        lines = [f"{'':{width}}   score    gain   standard error   splits"]
-        columns = (self.names, self.means, self.gains, self.errors, self.n_splits)
-        for name, mean, gain, error, n in zip(*columns, strict=True):
+        lines = [f"{f'{self.n_splits} splits':{width}}   score    gain   standard error"]
+        columns = (self.names, self.means, self.gains, self.errors)
+        for name, mean, gain, error in zip(*columns, strict=True):
             mark = "  <- chosen" if name == self.chosen else ""
-            lines.append(f"{name:{width}}  {mean:6.3f}  {gain:+6.3f}  {error:15.3f}  {n:7d}{mark}")
+            lines.append(f"{name:{width}}  {mean:6.3f}  {gain:+6.3f}  {error:15.3f}{mark}")
         lines += [f"{name}: {said}" for name, said in self.failures.items()]
         return "\n".join([*lines, self.reason])
 
 
 def ways(classifier: Any, seed: int, *, votes: bool) -> tuple[list[Trial], list[Option]]:
-    """List what is trained, and how each answers; `votes` adds votes of the sampler's guide."""
+    """List what is trained, and how each answers, first what stands unless another is ahead.
+
+    With `votes` that is the corrected classifier in a vote with a guide, which votes on what
+    samplers do, too.
+    """
     proba, weights = offers(classifier, "predict_proba"), weight_keyword(classifier) is not None
-    trials, options = [Trial("none")], [Option("none", 0, "plain", False)]
+
+    def voter() -> M2mSampler:
+        return M2mSampler(sampling_strategy={}, random_state=seed)
+
+    votes = votes and proba
+    trials = [Trial("none", voter=voter if votes else None)]
+    options = [Option("none", 0, "plain", False)]
     if proba:
         options.insert(0, Option("none, corrected", 0, "corrected", False))
+    if votes:
+        options.insert(0, Option("none, with g", 0, "voted", False))
     if weights:
-        trials.append(Trial("class weights", weighted=True))
+        trials.append(Trial("class weights", weighted=True, binned=True))
         options.append(Option("class weights", 1, "plain", False))
     for trial in _sampled(seed, soft=proba and weights, filled=not proba):
-        options.append(Option(trial.name, len(trials), "plain", True))
-        if proba:
-            options.append(Option(f"{trial.name}, corrected", len(trials), "corrected", True))
-        if proba and votes and trial.name.startswith("M2m"):
+        if votes:  # against a vote of two models a single one would have more than rows to make up
             options.append(Option(f"{trial.name}, with g", len(trials), "voted", True))
+            if not trial.name.startswith("M2m"):
+                trial = trial._replace(voter=voter)
+        else:
+            options.append(Option(trial.name, len(trials), "plain", True))
+            if proba:
+                options.append(Option(f"{trial.name}, corrected", len(trials), "corrected", True))
         trials.append(trial)
     return trials, options
 
@@ -82,16 +95,15 @@ def _sampled(seed: int, *, soft: bool, filled: bool) -> list[Trial]:
     """Return trials with a sampler; `filled` adds one that fills the classes up."""
     trials = [
         Trial(
-            f"M2m {share:.0%}",
-            lambda y, g, share=share: M2mSampler(
+            f"M2m {_SHARE:.0%}",
+            lambda y, g: M2mSampler(
                 g=g,
-                sampling_strategy=PartialFill(share),
+                sampling_strategy=PartialFill(_SHARE),
                 synthetic_share=1.0,
                 soft_labels=soft,
                 random_state=seed,
             ),
         )
-        for share in _SHARES
     ]
     if filled:  # what is left of the imbalance cannot be divided out
         trials.append(Trial("M2m", lambda y, g: M2mSampler(g=g, random_state=seed)))
@@ -108,45 +120,52 @@ def _smote(y: np.ndarray, share: Any, seed: int) -> SMOTE:
 
 
 class Tally:
-    """Scores of the ways, split by split, and what failed.
+    """Scores of the ways, and what failed.
 
     Parameters
     ----------
     options : list of Option
-        Ways; the first costs nothing and is best in theory.
+        Ways; the first that nothing refuses stands unless another one is ahead.
+    results : list of list of Result
+        For each split those of all trials.
     test_share : float
         Test rows per training row of a split.
     """
 
-    def __init__(self, options: list[Option], test_share: float):
-        self.first = options[0]
+    def __init__(self, options: list[Option], results: list[list[Result]], test_share: float):
         self.test_share = test_share
-        self.scores: dict[Option, np.ndarray] = {option: np.empty(0) for option in options}
+        self.scores: dict[Option, np.ndarray] = {}
         self.failures: dict[str, str] = {}
+        for option in options:
+            column = [split[option.trial] for split in results]
+            if not self._failed(option, column):
+                scores = [result.scores[option.answer][0] for result in column]
+                self.scores[option] = np.array(scores)
 
-    def add(self, asked: Sequence[int], results: list[list[Result]]) -> None:
-        """Add the results of some trials on further splits; what failed once is out."""
-        for option in [o for o in self.scores if o.trial in asked]:
-            column = [split[list(asked).index(option.trial)] for split in results]
-            said = next((result.failed for result in column if result.failed), None)
-            if said:
-                self.failures[option.name.removesuffix(", corrected").removesuffix(", with g")] = (
-                    said
-                )
-                del self.scores[option]
-                continue
-            new = [result.scores[option.answer][0] for result in column]
-            self.scores[option] = np.append(self.scores[option], new)
+    def _failed(self, option: Option, column: list[Result]) -> bool:
+        """Note why an option is out, if it is."""
+        said = next((result.failed for result in column if result.failed), None)
+        if said:
+            self.failures[option.name.split(", ")[0]] = said
+            return True
+        refused = next((result.refused for result in column if result.refused), None)
+        if refused and option.answer == "voted":
+            self.failures["with g"] = refused
+            return True
+        return False
+
+    @property
+    def first(self) -> Option:
+        """The way that stands unless another one is ahead."""
+        return next(iter(self.scores))
 
     def gain(self, option: Option, other: Option) -> tuple[float, float]:
-        """Return the mean difference over the splits of both, and its standard error."""
-        n = min(len(self.scores[option]), len(self.scores[other]))
-        gap = self.scores[option][:n] - self.scores[other][:n]
-        return paired_interval(gap, self.test_share)[:2]
+        """Return the mean difference over the splits, and its standard error."""
+        return paired_interval(self.scores[option] - self.scores[other], self.test_share)[:2]
 
     def ranked(self) -> list[Option]:
-        """Return the ways that were tried to the end, best first, then the others."""
-        return sorted(self.scores, key=lambda o: (-len(self.scores[o]), -self.scores[o].mean()))
+        """Return the ways, best first."""
+        return sorted(self.scores, key=lambda option: -self.scores[option].mean())
 
     def best(self, *, start: Option, sampled: bool) -> Option:
         """Return the best way of a kind if it is ahead of `start` by more than its error."""
@@ -155,13 +174,6 @@ class Tally:
             return start
         gain, error = self.gain(others[0], start)
         return others[0] if gain > error else start
-
-    def in_question(self) -> list[int]:
-        """Return the trials of ways that are ahead of the best plain one, and its own."""
-        plain = self.best(start=self.first, sampled=False)
-        ahead = {option for option in self.scores if self.gain(option, plain)[0] > 0}
-        open_ = ahead | {plain, self.first}
-        return [] if len(open_) == 1 else sorted({option.trial for option in open_})
 
 
 def choose(tally: Tally) -> tuple[ChoiceReport, Option]:
@@ -175,7 +187,7 @@ def choose(tally: Tally) -> tuple[ChoiceReport, Option]:
         [float(tally.scores[option].mean()) for option in ranked],
         [gain for gain, _ in against],
         [error for _, error in against],
-        [len(tally.scores[option]) for option in ranked],
+        len(tally.scores[plain]),
         best.name,
         _reason(tally, plain, best),
         tally.failures,

@@ -11,6 +11,7 @@ from torch import nn
 from ltresample._torch import evaluating
 from ltresample.decisions import PriorCorrectedClassifier, correct_prior
 from ltresample.guides import Classifier, as_classifier
+from ltresample.over_sampling._weighted_rows import take_columns_of
 from ltresample.rows import ArrayRows, open_values
 
 __all__ = ["GuideVote", "vote"]
@@ -52,6 +53,7 @@ class GuideVote:
         self.sampler = sampler
         self.weight = weight
         self.classes_ = classifier.classes_
+        take_columns_of(self, classifier)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return probabilities (n, K) of the vote."""

@@ -120,8 +120,8 @@ default="balanced"
         classifier and both at equal class shares, then brought to the `target_prior`. 0: the
         classifier alone; 1: the guide alone. Any second model helps many classifiers, whether it
         has to do with resampling or not; this one is at hand. What it is worth on rows that it has
-        not seen is ``sampler_.guide_score_``. With ``sampler="auto"`` the vote is one more way that is
-        tried.
+        not seen is ``sampler_.guide_score_``. With ``sampler="auto"`` the vote without a sampler stands
+        unless another way is ahead, see `AutoResampledClassifier`.
     random_state : int, RandomState or None, default=None
         Of the recipe's sampler. A sampler that is given has its own.
     verbose : int or bool, default=0
@@ -447,12 +447,12 @@ default="balanced"
         return tags
 
 
-def with_vote(model: ResampledClassifier, weight: float) -> ResampledClassifier:
-    """Return a fitted and corrected classifier with the vote of its sampler's guide.
+def with_vote(model: ResampledClassifier, weight: float, voter: Any) -> ResampledClassifier:
+    """Return a fitted and corrected classifier with the vote of the guide of a fitted sampler.
 
-    It answers as if it had been fitted with ``guide_weight=weight``.
+    With its own sampler it answers as if it had been fitted with ``guide_weight=weight``.
     """
     voted = copy(model)
     voted.guide_weight = weight
-    voted.classifier_ = GuideVote(model.classifier_, model.sampler_, weight)
+    voted.classifier_ = GuideVote(model.classifier_, voter, weight)
     return voted

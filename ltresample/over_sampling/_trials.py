@@ -21,6 +21,8 @@ from ltresample._progress import counted, quiet
 from ltresample.decisions import PriorCorrectedClassifier
 from ltresample.decisions._priors import count_prior
 from ltresample.exceptions import LongTailWarning
+from ltresample.over_sampling._binned import binned_for
+from ltresample.over_sampling._guide_vote import GuideVote
 from ltresample.over_sampling._resampled_classifier import ResampledClassifier, with_vote
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Answers",
     "Trial",
     "Trained",
+    "guided_by",
     "macro_average_precision",
     "paired_interval",
     "run_trials",
@@ -45,6 +48,10 @@ class Trial(NamedTuple):
     """Class weights inverse to the counts, handed over as sample weights."""
     whole: Callable[[Any], Any] | None = None
     """From the classifier to an estimator that decides on everything itself."""
+    binned: bool = False
+    """Columns brought onto few values first where that saves time, as `ResampledClassifier` does."""
+    voter: Callable[[], Any] | None = None
+    """Makes a sampler whose guide votes, for a way to train that has no guide of its own."""
 
 
 class Trained(NamedTuple):
@@ -55,9 +62,9 @@ class Trained(NamedTuple):
     corrected: Any = None
     """Corrected for that prior."""
     voted: Any = None
-    """The corrected one in a vote with the sampler's guide."""
-    guide: Any = None
-    """The guide of the sampler, for another sampler on the same rows."""
+    """The corrected one in a vote with a guide."""
+    guided: Any = None
+    """The fitted sampler, where it has a guide: for another way to train on the same rows."""
 
     def named(self, answer: str) -> Any:
         """Return the model that answers so: "plain", "corrected" or "voted"."""
@@ -100,32 +107,46 @@ def train(
     X: Any,
     y: Any,
     weight: np.ndarray | None,
-    guide: Any = None,
+    guided: Any = None,
     guide_weight: float = 0.0,
 ) -> Trained:
-    """Fit a clone of the classifier as the trial says; the guide votes where there is one."""
+    """Fit a clone of the classifier as the trial says; a guide votes where there is one.
+
+    `guided` is a sampler that was fitted on the same rows; its guide is used again.
+    """
     if trial.whole is not None:
         return Trained(trial.whole(classifier).fit(X, y, **_given(weight)))
     labels, proba = np.asarray(y), offers(classifier, "predict_proba")
     if trial.sampler is not None:
-        sampler = trial.sampler(labels, guide)
+        sampler = trial.sampler(labels, None if guided is None else guided.g_)
         model = ResampledClassifier(classifier, sampler, prior_correction=proba)
         model.fit(X, y, **_given(weight))
-        used = getattr(model.sampler_, "g_", None)
+        own = model.sampler_ if getattr(model.sampler_, "g_", None) is not None else None
         if not proba:
-            return Trained(model.classifier_, guide=used)
-        voted = with_vote(model, guide_weight) if guide_weight and used is not None else None
-        return Trained(model.classifier_.estimator_, model, voted, used)
+            return Trained(model.classifier_, guided=own)
+        voter = guided if own is None else own
+        voted = with_vote(model, guide_weight, voter) if guide_weight and voter else None
+        return Trained(model.classifier_.estimator_, model, voted, own)
     if trial.weighted:
         own = compute_sample_weight("balanced", labels)
         weight = own if weight is None else own * weight
+    if trial.binned:
+        X = binned_for(classifier, X)
     if not proba:
         keyword = weight_keyword(classifier)
         given = {} if weight is None else {keyword or "sample_weight": weight}
         return Trained(clone(classifier).fit(X, y, **given))
     model = PriorCorrectedClassifier(requesting_weights(clone(classifier)))
     model.fit(X, y, **_given(weight))
-    return Trained(model.estimator_, model)
+    voted = GuideVote(model, guided, guide_weight) if guide_weight and guided else None
+    return Trained(model.estimator_, model, voted)
+
+
+def guided_by(trial: Trial, X: Any, y: Any) -> Any:
+    """Return the fitted sampler whose guide votes on what a trial without a guide has trained."""
+    sampler = trial.voter()
+    sampler.fit_resample(X, y)
+    return sampler
 
 
 def _given(weight: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -149,6 +170,8 @@ class Result(NamedTuple):
     """NaN where the trial does not answer so, or failed."""
     seconds: float
     failed: str
+    refused: str = ""
+    """Why no guide votes on it."""
 
 
 def run_trials(
@@ -185,30 +208,44 @@ def _run_split(
     X_test, y_test = safe_indexing(X, test_rows), np.asarray(safe_indexing(y, test_rows))
     given = check_method_params(X, params=_given(weight), indices=train_rows).get("sample_weight")
     shares = count_prior(np.asarray(y_train), np.unique(np.asarray(y)), given)
-    results, guide, nothing = [], None, [np.nan] * len(scorers)
-    for trial in trials:
-        began = time.perf_counter()
+    guided, refused, nothing = None, "", [np.nan] * len(scorers)
+    results: dict[int, Result] = {}
+    # those with a guide of their own first: it votes on the others, too
+    for i in sorted(range(len(trials)), key=lambda i: trials[i].voter is not None):
+        trial, began = trials[i], time.perf_counter()
         try:
             with warnings.catch_warnings():  # what it is worth here shows in its scores
                 warnings.simplefilter("ignore", LongTailWarning)
-                trained = train(trial, classifier, X_train, y_train, given, guide, guide_weight)
+                if guide_weight and trial.voter and not (guided or refused):
+                    guided, refused = _voter(trial, X_train, y_train)
+                trained = train(trial, classifier, X_train, y_train, given, guided, guide_weight)
         except (ValueError, TypeError, RuntimeError) as err:
             if trial.sampler is None and trial.whole is None:
                 raise  # the classifier itself cannot be fitted
-            # a sampler that refuses the data is told of by name
-            failed = f"{type(err).__name__}: {err}"
-            results.append(Result(dict.fromkeys(ANSWERS, nothing), np.nan, failed))
+            results[i] = Result(dict.fromkeys(ANSWERS, nothing), np.nan, _said(err))
             continue
         seconds = time.perf_counter() - began
-        guide = trained.guide if guide is None else guide
+        guided = trained.guided if guided is None else guided
         scores = {
             answer: nothing
             if (model := trained.named(answer)) is None
             else [score(model, trained, X_test, y_test, shares) for score in scorers]
             for answer in ANSWERS
         }
-        results.append(Result(scores, seconds, ""))
-    return results
+        results[i] = Result(scores, seconds, "", refused if trial.voter else "")
+    return [results[i] for i in range(len(trials))]
+
+
+def _voter(trial: Trial, X: Any, y: Any) -> tuple[Any, str]:
+    """Return a fitted sampler whose guide votes, or why there is none: data can be refused."""
+    try:
+        return guided_by(trial, X, y), ""
+    except (ValueError, TypeError, RuntimeError) as err:
+        return None, _said(err)
+
+
+def _said(err: Exception) -> str:
+    return f"{type(err).__name__}: {err}"
 
 
 def macro_average_precision(y: np.ndarray, answers: Answers) -> float:

@@ -13,9 +13,9 @@ from sklearn.metrics import balanced_accuracy_score
 from benchmarks import tabular
 from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
 from benchmarks.tabular_report import _against, complete
-from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Fold
+from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Auto, Fold
 from ltresample.class_counts import PartialFill
-from ltresample.over_sampling import ResampledClassifier
+from ltresample.over_sampling import ChoiceReport, ResampledClassifier, _auto
 
 # rows of packages that are not needed for the tests
 ELSEWHERE = {
@@ -276,3 +276,35 @@ def test_first_repeats_can_be_left_out(folder):
     late = run(folder, "--only", "none", "--repeats", "3", "--first-repeat", "2")
     assert [record["repeat"] for record in late] == [2, 2]
     assert len(run(folder, "--only", "none", "--repeats", "3")) == 6
+
+
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+def test_what_one_choice_has_tried_the_other_takes(folder, monkeypatch):
+    table = tabular.read_table(str(sorted(folder.glob("*.npz"))[0]), 1000)
+    model = {"LR": LogisticRegression}
+    monkeypatch.setattr(Auto, "known", {})
+    alone = tabular.run_row(table, ROWS["auto"], 0, model)
+    tried, run = [], _auto.run_trials
+    monkeypatch.setattr(
+        _auto,
+        "run_trials",
+        lambda trials, *a, **k: tried.append(len(trials)) or run(trials, *a, **k),
+    )
+    monkeypatch.setattr(Auto, "known", {})
+    voted = tabular.run_row(table, ROWS["auto, with g"], 0, model)
+    n_voted = len(tried)
+    assert tabular.run_row(table, ROWS["auto"], 0, model) == alone
+    assert len(tried) == n_voted == tabular.N_FOLDS, "nothing is tried twice"
+    # votes are not in what was tried without them
+    monkeypatch.setattr(Auto, "known", {})
+    tabular.run_row(table, ROWS["auto"], 0, model)
+    assert tabular.run_row(table, ROWS["auto, with g"], 0, model) == voted
+    assert len(tried) == 3 * tabular.N_FOLDS
+    assert len(voted["chosen"]) == tabular.N_FOLDS
+    assert voted["fits"] == 4 * 5 + 1, "four trials on five splits, and the last fit"
+
+
+def test_fits_are_counted_by_what_is_trained():
+    names = ["none, with g", "M2m 5%, with g", "none", "SMOTE 30%, with g"]
+    report = ChoiceReport(names, [0.0] * 4, [0.0] * 4, [0.0] * 4, 10, "none", "", {})
+    assert tabular.fits_of(report) == 3 * 10 + 1

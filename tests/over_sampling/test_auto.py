@@ -1,5 +1,7 @@
 """AutoResampledClassifier: plain unless a sampler is ahead by more than its standard error."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+    cross_val_score,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -17,9 +24,11 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ltresample.decisions import PriorCorrectedClassifier
+from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling import AutoResampledClassifier, M2mSampler, ResampledClassifier
-from ltresample.over_sampling._choice import Option, Tally, choose
-from ltresample.over_sampling._trials import Result, Trial, paired_interval, train
+from ltresample.over_sampling._choice import Option, Tally, choose, ways
+from ltresample.over_sampling._guide_vote import vote
+from ltresample.over_sampling._trials import Result, Trial, guided_by, paired_interval, train
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks' data have classes of a few samples
@@ -52,9 +61,7 @@ def results_of(plain, sampled):
 
 
 def chosen_of(options, results, test_share):
-    tally = Tally(options, test_share)
-    tally.add([0, 1][: len(results[0])], results)
-    return choose(tally)
+    return choose(Tally(options, results, test_share))
 
 
 OPTIONS = [
@@ -102,62 +109,90 @@ def test_a_sampler_that_fails_once_is_out_and_named():
     assert "SMOTE: ValueError: text" in str(report)
 
 
-def test_what_is_behind_after_a_round_is_not_tried_again():
-    tally = Tally(OPTIONS, 0.25)
-    plain = np.array([0.7, 0.6, 0.8, 0.7])
-    tally.add([0, 1], results_of(plain, plain + [0.02, -0.02, 0.02, -0.01]))
-    assert tally.in_question() == [0, 1]
-    tally.add([0, 1], results_of(plain, plain - [0.3, 0.31, 0.3, 0.3]))
-    assert tally.in_question() == []
-    report, chosen = choose(tally)
-    assert chosen.name == "none"
-    assert report.n_splits == [8, 8, 8]
-
-
-def test_ways_that_were_given_up_are_compared_on_their_own_splits():
-    options = [*OPTIONS, Option("M2m", 2, "plain", True)]
-    tally = Tally(options, 0.25)
-    first = results_of([0.7, 0.6], [0.5, 0.4])
-    tally.add([0, 1, 2], [[*own, Result({"plain": [0.9]}, 0.0, "")] for own in first])
-    assert tally.in_question() == [0, 2]
-    behind = Result({"plain": [0.0]}, 0.0, "")
-    tally.add([0, 2], [[own[0], behind] for own in results_of([0.1, 0.1], [0.0, 0.0])])
-    report, chosen = choose(tally)
-    assert report.names == ["M2m", "none", "SMOTE", "SMOTE, corrected"]
-    assert report.n_splits == [4, 4, 2, 2]
-    assert report.gains[2] == pytest.approx(-0.2)
-    assert chosen.name == "none", "ahead on two splits, behind on two"
-
-
-@pytest.mark.parametrize("given", [None, 2])
-def test_the_second_repeat_is_for_what_is_in_question(data, given):
-    model = AutoResampledClassifier(GaussianNB(), cv=given, random_state=0).fit(*data)
-    counts = dict(zip(model.choice_report_.names, model.choice_report_.n_splits, strict=True))
-    if given:
-        assert set(counts.values()) == {2}
-        return
-    assert counts["none, corrected"] == 10
-    assert set(counts.values()) == {5, 10}, "some are left out, some are not"
-    gains = dict(zip(model.choice_report_.names, model.choice_report_.gains, strict=True))
-    assert all(gains[name] <= 0 for name, n in counts.items() if n == 5)
-
-
-def test_a_vote_is_tried_where_it_is_asked_for_and_answers_as_if_fitted_with_it(data):
+@pytest.mark.parametrize(
+    ("given", "rare", "expected"),
+    [
+        (None, 9, 5),
+        (None, 3, 3),
+        (2, 9, 2),
+        (RepeatedStratifiedKFold(n_splits=3, n_repeats=2), 9, 6),
+    ],
+)
+def test_each_way_is_fitted_once_a_split(data, given, rare, expected, monkeypatch):
     X, y = data
-    settings = {"cv": 2, "random_state": 0}
-    usual = AutoResampledClassifier(GaussianNB(), **settings).fit(X, y)
-    model = AutoResampledClassifier(GaussianNB(), guide_weight=0.4, **settings).fit(X, y)
-    votes = [name for name in model.choice_report_.names if name.endswith("with g")]
-    assert set(votes) == {"M2m 5%, with g", "M2m 15%, with g"}
-    assert set(model.choice_report_.names) == {*usual.choice_report_.names, *votes}
-    trained = train(
-        Trial("M2m", lambda y, g: M2mSampler(g=g, random_state=0)),
+    keep = np.sort(np.r_[np.flatnonzero(y == "usual"), np.flatnonzero(y == "rare")[:rare]])
+    fits, fit = [], GaussianNB.fit
+
+    def counted(self, X, y, sample_weight=None):
+        fits.append(1)
+        return fit(self, X, y, sample_weight)
+
+    monkeypatch.setattr(GaussianNB, "fit", counted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LongTailWarning)
+        model = AutoResampledClassifier(GaussianNB(), cv=given, random_state=0)
+        report = model.fit(X[keep], y[keep]).choice_report_
+    assert report.n_splits == expected
+    assert len(fits) == 4 * expected + 1, "none, weights, two samplers, and what was chosen"
+
+
+@pytest.fixture(scope="module")
+def voting(data):
+    return AutoResampledClassifier(GaussianNB(), guide_weight=0.4, cv=2, random_state=0).fit(*data)
+
+
+def test_votes_stand_first_where_they_are_asked_for(data, voting):
+    usual = AutoResampledClassifier(GaussianNB(), cv=2, random_state=0).fit(*data)
+    plain = {"none", "none, corrected", "class weights"}
+    sampled = {"M2m 5%", "SMOTE 30%"}
+    votes = {f"{name}, with g" for name in ("none", *sampled)}
+    assert set(usual.choice_report_.names) == {
+        *plain,
+        *sampled,
+        *(f"{name}, corrected" for name in sampled),
+    }
+    assert set(voting.choice_report_.names) == plain | votes
+    # what both try is the same, and gains are counted from the vote
+    of = {
+        model.guide_weight: dict(
+            zip(model.choice_report_.names, model.choice_report_.means, strict=True)
+        )
+        for model in (usual, voting)
+    }
+    assert {name: of[0.4][name] for name in plain} == {name: of[0][name] for name in plain}
+    first = [option.name for option in ways(GaussianNB(), 0, votes=True)[1]][0]
+    assert first == "none, with g"
+
+
+@pytest.mark.parametrize("name", ["none", "M2m 5%", "SMOTE 30%"])
+def test_a_vote_answers_as_if_its_parts_were_fitted_by_hand(data, name):
+    X, y = data
+    trials, _ = ways(GaussianNB(), 0, votes=True)
+    trial = next(trial for trial in trials if trial.name == name)
+    guided = guided_by(trial, X, y) if trial.voter else None
+    voted = train(trial, GaussianNB(), X, y, None, guided, 0.4).voted
+    by_hand = ResampledClassifier(
         GaussianNB(),
-        X,
-        y,
-        None,
+        trial.sampler(y, None) if name == "M2m 5%" else M2mSampler(random_state=0),
+        prior_correction=True,
         guide_weight=0.4,
-    )
+    ).fit(X, y)
+    own = by_hand.classifier_.classifier if name == "M2m 5%" else None
+    if own is None:  # the same guide beside another classifier
+        sampler = None if trial.sampler is None else trial.sampler(y, None)
+        X_res, y_res = (X, y) if sampler is None else sampler.fit_resample(X, y)
+        own = PriorCorrectedClassifier(GaussianNB()).fit(X_res, y_res)
+    expected = vote(own.predict_proba(X), by_hand.classifier_.guide_proba(X), 0.4)
+    np.testing.assert_allclose(voted.predict_proba(X), expected, rtol=1e-5)
+    np.testing.assert_array_equal(voted.predict(X), voted.classes_[expected.argmax(axis=1)])
+    assert np.abs(expected - own.predict_proba(X)).max() > 0.01
+    assert voted.n_features_in_ == X.shape[1]
+
+
+def test_a_sampler_with_its_own_guide_votes_as_when_fitted_alone(data):
+    X, y = data
+    trial = Trial("M2m", lambda y, g: M2mSampler(g=g, random_state=0))
+    trained = train(trial, GaussianNB(), X, y, None, guide_weight=0.4)
     by_hand = ResampledClassifier(
         GaussianNB(), M2mSampler(random_state=0), prior_correction=True, guide_weight=0.4
     ).fit(X, y)
@@ -165,6 +200,30 @@ def test_a_vote_is_tried_where_it_is_asked_for_and_answers_as_if_fitted_with_it(
     assert trained.voted.get_params()["guide_weight"] == 0.4
     assert trained.corrected.get_params()["guide_weight"] == 0.0
     assert (trained.corrected.predict_proba(X) != by_hand.predict_proba(X)).any()
+
+
+def test_the_guide_is_fitted_once_a_split_for_all_votes(data, monkeypatch):
+    import ltresample.over_sampling._guiding as base
+
+    fits, fit_guide = [], base.fit_guide
+    monkeypatch.setattr(base, "fit_guide", lambda *a, **k: fits.append(1) or fit_guide(*a, **k))
+    model = AutoResampledClassifier(GaussianNB(), guide_weight=0.4, cv=3, random_state=0).fit(*data)
+    last = model.choice_report_.chosen
+    assert len(fits) == 3 + (last.startswith("M2m") or last.endswith("with g"))
+
+
+def test_no_vote_where_the_guide_refuses_the_rows(data):
+    X, y = data
+    words = pd.DataFrame({"word": np.where(X[:, 0] > 0, "up", "down"), "more": X[:, 1].round(1)})
+    words["word"] = words["word"].mask(words.index % 7 == 0)
+    inner = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    settings = {"cv": 3, "random_state": 0}
+    model = AutoResampledClassifier(inner, guide_weight=0.4, **settings).fit(words, y)
+    usual = AutoResampledClassifier(inner, **settings).fit(words, y)
+    assert "with g" in model.choice_report_.failures
+    assert not any(name.endswith("with g") for name in model.choice_report_.names)
+    assert model.choice_report_.chosen == usual.choice_report_.chosen
+    np.testing.assert_array_equal(model.predict_proba(words), usual.predict_proba(words))
 
 
 @pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
@@ -309,6 +368,8 @@ def test_bad_input_is_refused_before_any_fit(data):
         AutoResampledClassifier(Unfittable()).fit(X, y, other=1)
     with pytest.raises(ValueError, match="takes no sample_weight"):
         AutoResampledClassifier(KNeighborsClassifier()).fit(X, y, sample_weight=np.ones(len(y)))
+    with pytest.raises(ValueError, match="must have predict_proba. Got guide_weight=0.5"):
+        AutoResampledClassifier(LinearSVC(), guide_weight=0.5).fit(X, y)
     with pytest.raises(TypeError, match="not a class"):
         AutoResampledClassifier(LogisticRegression).fit(X, y)
     with pytest.raises(AssertionError, match="fitted too early"):  # the classifier's own errors
