@@ -18,6 +18,7 @@ from ltresample._random import root_seed
 from ltresample.class_counts import PartialFill
 from ltresample.over_sampling import M2mSampler, ResampledClassifier
 from ltresample.over_sampling._data import labels_of
+from ltresample.over_sampling._guide_vote import GuideVote
 from ltresample.over_sampling._trials import (
     Trained,
     Trial,
@@ -30,6 +31,7 @@ from ltresample.plotting import ComparisonDisplay
 
 __all__ = ["Comparison", "compare"]
 
+_GUIDE_WEIGHT = 0.5
 _METRICS = ("balanced accuracy", "average precision", "log loss")
 
 
@@ -143,10 +145,13 @@ def compare(
     splits. Without a sampler: the classifier as it is ("plain"), with its probabilities divided by
     the class shares ("corrected", `PriorCorrectedClassifier`), and with class weights. With one:
     duplicates, SMOTE, and 5 % of what the classes lack made by `M2mSampler`, corrected (the recipe
-    of `ResampledClassifier`). Differences to "corrected", which costs nothing, decide whether a
-    sampler is worth its while: look for an interval without 0.
+    of `ResampledClassifier`). "with g": the corrected classifier in a vote with the guide of
+    `M2mSampler`, each with weight 0.5 (``guide_weight=0.5``), without and with these rows; such a
+    vote is an ensemble of two models, and what it gains is not synthesis'. Differences to
+    "corrected", which costs nothing, decide whether something is worth its while: look for an
+    interval without 0.
 
-    Of a small table this takes seconds to a minute: `n_splits` times `n_repeats` times six fits.
+    Of a small table this takes seconds to a minute: `n_splits` times `n_repeats` times five fits.
 
     Parameters
     ----------
@@ -191,8 +196,9 @@ def compare(
     >>> from ltresample import compare
     >>> X, y = make_classification(n_samples=300, weights=[0.9], random_state=0)
     >>> result = compare(X, y, LogisticRegression(), n_splits=2, n_repeats=1)
-    >>> result.names
-    ['plain', 'corrected', 'class weights', 'duplicates', 'SMOTE', 'M2m 5 %, corrected']
+    >>> result.names  # doctest: +NORMALIZE_WHITESPACE
+    ['plain', 'corrected', 'corrected, with g', 'class weights', 'duplicates', 'SMOTE',
+     'M2m 5 %, corrected', 'M2m 5 %, with g']
     >>> bool(result.means[1, 0] > result.means[0, 0])
     True
     """
@@ -211,7 +217,7 @@ def compare(
     trials = _trials(classifier, seed.child("samplers").integer() % 2**31, others or {})
     scorers = [_balanced_accuracy, _average_precision, _log_loss][: 3 if proba else 2]
     results = run_trials(
-        [trial for trial, _, _ in trials],
+        [trial for trial, _ in trials],
         classifier,
         X,
         labels,
@@ -219,6 +225,7 @@ def compare(
         scorers=scorers,
         weight=weight,
         n_jobs=n_jobs,
+        guide_weight=_GUIDE_WEIGHT if proba else 0.0,
     )
     return _collected(
         trials,
@@ -237,8 +244,10 @@ def compare(
     )
 
 
-def _trials(classifier: Any, seed: int, others: dict[str, Any]) -> list[tuple[Trial, str, bool]]:
-    """List trials, and under which names they and their corrections are shown ("" for not)."""
+def _trials(
+    classifier: Any, seed: int, others: dict[str, Any]
+) -> list[tuple[Trial, dict[str, str]]]:
+    """List trials, and under which names their answers are shown."""
     proba = offers(classifier, "predict_proba")
     share = PartialFill(0.05) if proba else "auto"
     recipe = Trial(
@@ -251,21 +260,26 @@ def _trials(classifier: Any, seed: int, others: dict[str, Any]) -> list[tuple[Tr
             random_state=seed,
         ),
     )
+    none = Trial("none", voter=lambda: M2mSampler(sampling_strategy={}, random_state=seed))
+    answers = {"plain": "plain"}
+    synthetic = {"plain": "M2m"}
+    if proba:
+        answers |= {"corrected": "corrected", "voted": "corrected, with g"}
+        synthetic = {"corrected": "M2m 5 %, corrected", "voted": "M2m 5 %, with g"}
     listed = [
-        (Trial("none"), "plain", "corrected" if proba else ""),
-        (Trial("weights", weighted=True), "class weights", ""),
+        (none, answers),
+        (Trial("weights", weighted=True), {"plain": "class weights"}),
         (
             Trial("duplicates", lambda y, g: RandomOverSampler(random_state=seed)),
-            "duplicates",
-            "",
+            {"plain": "duplicates"},
         ),
-        (Trial("SMOTE", lambda y, g: _smote(y, seed)), "SMOTE", ""),
-        (recipe, "" if proba else "M2m", "M2m 5 %, corrected" if proba else ""),
+        (Trial("SMOTE", lambda y, g: _smote(y, seed)), {"plain": "SMOTE"}),
+        (recipe, synthetic),
     ]
     if weight_keyword(classifier) is None:
         listed = [entry for entry in listed if not entry[0].weighted]
-    listed += [(Trial(name, whole=_Always(model)), name, "") for name, model in others.items()]
-    return listed
+    own = others.items()
+    return listed + [(Trial(name, whole=_Always(model)), {"plain": name}) for name, model in own]
 
 
 class _Always(NamedTuple):
@@ -325,8 +339,10 @@ def _average_precision(
 
 def _log_loss(model: Any, trained: Trained, X: Any, y: np.ndarray, shares: np.ndarray) -> float:
     """Return the log loss of the probabilities at the class shares of the training data."""
+    inside = model.classifier_ if isinstance(model, ResampledClassifier) else model
     known = trained.corrected
     known = known.classifier_ if isinstance(known, ResampledClassifier) else known
+    known = inside if isinstance(inside, GuideVote) else known
     if known is None:  # an estimator of the whole way: as it answers
         proba = model.predict_proba(X)
     else:
@@ -338,19 +354,15 @@ def _log_loss(model: Any, trained: Trained, X: Any, y: np.ndarray, shares: np.nd
 
 def _collected(trials, results, proba: bool, test_share: float, about: str) -> Comparison:
     names, scores, seconds, failures = [], [], [], {}
-    for i, (_, plain, corrected) in enumerate(trials):
+    for i, (_, answers) in enumerate(trials):
         column = [split[i] for split in results]
-        said = next((result.failed for result in column if result.failed), "")
-        for name, values in (
-            (plain, [result.scores["plain"] for result in column]),
-            (corrected, [result.scores["corrected"] for result in column]),
-        ):
-            if not name:
-                continue
+        failed = next((result.failed for result in column if result.failed), "")
+        refused = next((result.refused for result in column if result.refused), "")
+        for answer, name in answers.items():
             names.append(name)
-            scores.append(values)
+            scores.append([result.scores[answer] for result in column])
             seconds.append(np.median([result.seconds for result in column]))
-            if said:
+            if said := failed or (refused if answer == "voted" else ""):
                 failures[name] = said
     reference = "corrected" if proba else "plain"
     metrics = list(_METRICS[: 3 if proba else 2])

@@ -14,16 +14,23 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, lo
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import LinearSVC
 
 from ltresample import compare
 from ltresample._random import root_seed
-from ltresample.decisions import PriorCorrectedClassifier
+from ltresample.class_counts import PartialFill
+from ltresample.decisions import PriorCorrectedClassifier, correct_prior
+from ltresample.over_sampling import M2mSampler, ResampledClassifier
 from ltresample.over_sampling._trials import paired_interval
 from ltresample.plotting import ComparisonDisplay
 
 mpl.use("Agg")
-NAMES = ["plain", "corrected", "class weights", "duplicates", "SMOTE", "M2m 5 %, corrected"]
+NAMES = [
+    *("plain", "corrected", "corrected, with g", "class weights", "duplicates", "SMOTE"),
+    *("M2m 5 %, corrected", "M2m 5 %, with g"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,7 @@ def result(data):
 def test_scores_are_those_of_models_fitted_by_hand(data, result):
     X, y = data
     assert result.names == NAMES
-    assert result.scores.shape == (6, 6, 3)
+    assert result.scores.shape == (8, 6, 3)
     seed = root_seed(5)
     folds = RepeatedStratifiedKFold(
         n_splits=3, n_repeats=2, random_state=seed.child("folds").integer() % 2**31
@@ -58,6 +65,48 @@ def test_scores_are_those_of_models_fitted_by_hand(data, result):
             np.testing.assert_allclose(result.scores[i, number], expected, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+def test_votes_are_those_of_resampled_classifiers(data, result):
+    """At equal class shares for decisions, at those of the training data for the log loss."""
+    X, y = data
+    seed = root_seed(5)
+    folds = RepeatedStratifiedKFold(
+        n_splits=3, n_repeats=2, random_state=seed.child("folds").integer() % 2**31
+    )
+    sampler_seed = seed.child("samplers").integer() % 2**31
+    shared = {"random_state": sampler_seed, "synthetic_share": 1.0, "soft_labels": True}
+    for number, (train, test) in enumerate(folds.split(X, y)):
+        shares = np.unique(y[train], return_counts=True)[1] / len(train)
+        for name, share in (("corrected, with g", {}), ("M2m 5 %, with g", PartialFill(0.05))):
+            model = ResampledClassifier(
+                GaussianNB(),
+                M2mSampler(sampling_strategy=share, **shared),
+                prior_correction=True,
+                guide_weight=0.5,
+            ).fit(X[train], y[train])
+            proba = model.predict_proba(X[test])
+            at_shares = np.maximum(correct_prior(proba, [0.5, 0.5], shares), 1e-7)
+            expected = [
+                balanced_accuracy_score(y[test], model.predict(X[test])),
+                average_precision_score(y[test] == "rare", proba[:, 0]),
+                log_loss(y[test], at_shares / at_shares.sum(axis=1, keepdims=True)),
+            ]
+            found = result.scores[result.names.index(name), number]
+            np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_a_vote_that_is_refused_is_told_of(data):
+    X, y = data
+    words = pd.DataFrame({"word": np.where(X[:, 0] > 0, "up", "down"), "more": X[:, 1].round(1)})
+    words["word"] = words["word"].mask(words.index % 7 == 0)
+    inner = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    result = compare(words, y, inner, n_splits=2, n_repeats=1)
+    expected = {"corrected, with g", "SMOTE", "M2m 5 %, corrected", "M2m 5 %, with g"}
+    assert set(result.failures) == expected
+    assert np.isnan(result.means[result.names.index("corrected, with g")]).all()
+    assert np.isfinite(result.means[result.names.index("corrected")]).all()
+
+
 def test_the_table_says_it_all(result):
     text = str(result)
     assert repr(result) == text
@@ -67,7 +116,7 @@ def test_the_table_says_it_all(result):
     assert "2 x 3-fold cross-validation of 200 samples in 2 classes of 1" in text
     assert f"{result.means[0, 0]:.3f}" in lines[1]
     mean, half = result.differences()
-    assert f"{mean[4, 0]:+.3f} [{mean[4, 0] - half[4, 0]:+.3f}" in lines[5]
+    assert f"{mean[5, 0]:+.3f} [{mean[5, 0] - half[5, 0]:+.3f}" in lines[6]
     assert ("*" in lines[1]) == bool((np.abs(mean[0]) > half[0]).any())
     assert (mean[1] == 0).all()
 

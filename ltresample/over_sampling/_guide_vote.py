@@ -55,12 +55,13 @@ class GuideVote:
         self.classes_ = classifier.classes_
         take_columns_of(self, classifier)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities (n, K) of the vote."""
+    def predict_proba(self, X: Any, *, target_prior: np.ndarray | None = None) -> np.ndarray:
+        """Return probabilities (n, K) of the vote, at the classifier's target prior or another."""
         own = self.classifier.predict_proba(X, target_prior="balanced")
         both = vote(own, self.guide_proba(X), self.weight)
         equal = np.full(len(self.classes_), 1 / len(self.classes_))
-        return correct_prior(both, equal, self.classifier.target_prior_)
+        target = self.classifier.target_prior_ if target_prior is None else target_prior
+        return correct_prior(both, equal, target)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return log-probabilities (n, K) of the vote."""
