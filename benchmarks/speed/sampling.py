@@ -38,6 +38,7 @@ SAMPLERS = {
     "M2m": lambda: M2mSampler(random_state=0),
     "DM": lambda: DistributionMatchingOversampler(random_state=0),
 }
+TABLES = ("SMOTE", "ROS", "M2m", "DM", "OTMix", "SAFA")
 
 
 def reuters(options: argparse.Namespace) -> dict[str, Way]:
@@ -118,15 +119,18 @@ def tables(options: argparse.Namespace) -> dict[str, Way]:
 
 
 def recipe(options: argparse.Namespace) -> dict[str, Way]:
-    """Return boosted trees, and the recipe of `ResampledClassifier` around them, at two sizes."""
+    """Return boosted trees, and the recipe and the choice around them, at two sizes."""
     from sklearn.datasets import make_classification
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     from ltresample.over_sampling import ResampledClassifier
 
     trees = HistGradientBoostingClassifier(random_state=0)
-    around = ResampledClassifier(trees, random_state=0)
-    models = {"HGB": trees, "recipe of ResampledClassifier": around}
+    models = {
+        "HGB": trees,
+        "recipe of ResampledClassifier": ResampledClassifier(trees, random_state=0),
+        "sampler='auto'": ResampledClassifier(trees, "auto", random_state=0),
+    }
     problems = [
         make_classification(n, d, n_informative=d // 2, weights=[0.9], random_state=0)
         for n, d in ((1000, 20), (10_000, 50))
@@ -153,7 +157,7 @@ def _samplers_of(path: Path, max_rows: int) -> dict[str, Any]:
     X = make_pipeline(SimpleImputer(), StandardScaler()).fit_transform(table.X)
     fold = Fold(X, table.y, 0)
     recipe = ResampledClassifier(random_state=0).fit(X, table.y).sampler_
-    makers = {name: ROWS[name].sampler for name in ("SMOTE", "ROS", "M2m", "DM")}
+    makers = {name: ROWS[name].sampler for name in TABLES}
     made = {name: lambda make=make: make(fold) for name, make in makers.items()}
     made["recipe of ResampledClassifier"] = lambda: clone(recipe)
     return {name: lambda make=make: make().fit_resample(X, table.y) for name, make in made.items()}
@@ -174,7 +178,9 @@ DIGITS = Case("fit_resample on long-tailed digits", digits)
 CASES = {
     "reuters": Case("fit_resample on Reuters-36", reuters, _add_reuters, memory, rounds=3),
     "tables": Case("fit_resample on a folder of tables", tables, _add_tables, rounds=3),
-    "recipe": Case("boosted trees with the recipe, 1,000 x 20 and 10,000 x 50", recipe, rounds=3),
+    "recipe": Case(
+        "boosted trees, the recipe and the choice, 1,000 x 20 and 10,000 x 50", recipe, rounds=3
+    ),
 }
 
 
