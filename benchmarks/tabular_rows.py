@@ -311,6 +311,10 @@ ROWS: dict[str, Row] = {
         wrap=lambda model, n_classes, seed: Auto(model, guide_weight=0.5, random_state=seed),
         needs=2,
     ),
+    "auto, training prior": Row(
+        wrap=lambda model, n_classes, seed: Auto(model, target_prior="training", random_state=seed),
+        needs=2,
+    ),
     "OTMix": _ours(OTMixSampler, min_foreground=0.5),  # labels are hard: of the larger part
     "SAFA": _ours(SAFASampler),
     "SAFA, share 1": _ours(SAFASampler, synthetic_share=1.0),

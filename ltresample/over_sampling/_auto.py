@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, check_scoring
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils import get_tags, indexable
-from sklearn.utils._param_validation import HasMethods, Integral, Interval
+from sklearn.utils._param_validation import HasMethods, Integral, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -22,6 +23,7 @@ from ltresample._progress import advance, phase, progress
 from ltresample._random import root_seed
 from ltresample.decisions._base import read_labels
 from ltresample.decisions._offsets import checked_splits
+from ltresample.decisions._priors import check_prior, count_prior
 from ltresample.exceptions import refuse_class
 from ltresample.over_sampling._choice import ChoiceReport, Option, Tally, choose, ways
 from ltresample.over_sampling._trials import (
@@ -29,6 +31,7 @@ from ltresample.over_sampling._trials import (
     Trained,
     Trial,
     answers_of,
+    at_prior,
     guided_by,
     macro_average_precision,
     run_trials,
@@ -77,6 +80,12 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         are also tried without the vote, and those with a sampler with the vote only. What is chosen
         may then be a vote of two models. 0: no votes. Where the guide cannot be fitted to the data,
         nothing with a vote is tried, and the report says so.
+    target_prior : {"balanced", "training"}, dict, array-like of shape (n_classes,) or None, \
+default=None
+        Class shares at which probabilities hold, and for which labels are predicted, once a way has
+        been chosen: "training" gives the probabilities of the original population. As in
+        `ResampledClassifier`; needs ``predict_proba``. The choice does not depend on it. None: labels
+        and probabilities as the chosen way gives them, at equal shares where it is corrected.
     random_state : int, RandomState or None, default=None
         Of the splits and the samplers.
     n_jobs : int or None, default=None
@@ -119,6 +128,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         "scoring": [str, callable, None],
         "cv": ["cv_object"],
         "guide_weight": [Interval(Real, 0, 1, closed="both")],
+        "target_prior": [StrOptions({"balanced", "training"}), Mapping, "array-like", None],
         "random_state": ["random_state"],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
@@ -134,6 +144,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         scoring=None,
         cv=None,
         guide_weight=0.0,
+        target_prior=None,
         random_state=None,
         n_jobs=None,
         verbose=0,
@@ -142,6 +153,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         self.scoring = scoring
         self.cv = cv
         self.guide_weight = guide_weight
+        self.target_prior = target_prior
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -170,8 +182,9 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         ValueError
             Before anything is fitted: if a class has a single sample or is missing from the
             training part of a split, the metric needs what the classifier does not give, weights
-            are given to a classifier that takes none, or `guide_weight` to one without
-            ``predict_proba``.
+            are given to a classifier that takes none, `guide_weight` or `target_prior` to one
+            without ``predict_proba``, or a prior does not hold one share above 0 per class, with
+            sum 1.
         TypeError
             If `classifier` is no classifier, or `fit` gets other parameters.
         """
@@ -181,13 +194,14 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
                 f"AutoResampledClassifier.fit takes sample_weight only. Got {sorted(fit_params)}. "
                 "Set them on the classifier."
             )
-        self._check_vote()
+        self._check_proba()
         inner, labels = self._inner(), read_labels(column_or_1d(y, warn=True))
         X, y = indexable(X, labels)
         if given is not None:
             X, y, given = positive(inner, weight_keyword(inner), X, y, given)
             labels = read_labels(y)
         _check_two_classes(labels)
+        prior = self._prior(labels, given)
         score = self._score()
         seed = root_seed(self.random_state)
         splits = self._splits(X, labels, seed)
@@ -203,7 +217,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
             phase(f"fitting {option.name}", 1)
             trained = self._trained(trials[option.trial], option, X, labels, given)
             advance()
-        self._keep(trained.named(option.answer))
+        self._keep(at_prior(trained, option.answer, prior))
         return self
 
     def _trained(self, trial: Trial, option: Option, X, labels, weight) -> Trained:
@@ -238,13 +252,30 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         check_classifier(self._inner(), "classifier")
         super()._validate_params()
 
-    def _check_vote(self) -> None:
-        if self.guide_weight and not offers(self._inner(), "predict_proba"):
+    def _check_proba(self) -> None:
+        if offers(self._inner(), "predict_proba"):
+            return
+        used = {
+            "guide_weight": self.guide_weight > 0,
+            "target_prior": self.target_prior is not None,
+        }
+        for name in (name for name, is_used in used.items() if is_used):
             raise ValueError(
-                "guide_weight is the weight of a vote of probabilities, and the classifier must have "
-                f"predict_proba. Got guide_weight={self.guide_weight!r} with classifier="
-                f"{self.classifier!r}. Choose guide_weight=0.0, or a classifier with predict_proba."
+                f"{name} is about probabilities, and the classifier must have predict_proba. Got "
+                f"{name}={getattr(self, name)!r} with classifier={self.classifier!r}. Leave it at its "
+                "default, or choose another classifier."
             )
+
+    def _prior(self, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        """Return the shares that the user named, in the order of the sorted labels."""
+        target, classes = self.target_prior, np.unique(labels)
+        if target is None:
+            return None
+        if not isinstance(target, str):
+            return check_prior(target, classes, "target_prior")
+        if target == "training":
+            return count_prior(labels, classes, weight)
+        return np.full(len(classes), 1 / len(classes))
 
     def _inner(self) -> Any:
         return _DEFAULT if self.classifier is None else self.classifier
@@ -294,7 +325,7 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
         lambda self: offers(vars(self).get("classifier_", self._inner()), "predict_proba")
     )
     def predict_proba(self, X):
-        """Predict probabilities, as the chosen way gives them.
+        """Predict probabilities, as the chosen way gives them or at the `target_prior`.
 
         Parameters
         ----------

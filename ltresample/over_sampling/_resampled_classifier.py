@@ -113,7 +113,7 @@ default="balanced"
         `sample_weight`; probabilities are then those of the original population, and the most
         probable class is predicted. A dict of label to share, or shares in the order of the sorted
         labels: of another population. With another value than "balanced" there is a correction
-        also where `prior_correction` is "auto" and a sampler is given.
+        also where `prior_correction` is "auto" and a sampler is given, or ``sampler="auto"``.
     guide_weight : float, default=0.0
         Weight of the sampler's guide g in a vote of two models, in [0, 1]: probabilities are in
         proportion to ``p_k ** (1 - guide_weight) * g_k ** guide_weight``, with p of the corrected
@@ -271,15 +271,15 @@ default="balanced"
         """Choose by cross-validation, with the defaults of the class that does it."""
         from ltresample.over_sampling._auto import AutoResampledClassifier  # it is made of this one
 
-        if not _is_balanced(self.target_prior) or self.prior_correction != "auto":
+        if self.prior_correction != "auto":
             raise ValueError(
                 "sampler='auto' chooses the correction itself. Got prior_correction="
-                f"{self.prior_correction!r}, target_prior={self.target_prior!r}. Leave them at their "
-                "defaults, or name a sampler."
+                f"{self.prior_correction!r}. Leave it at 'auto', or name a sampler."
             )
         auto = AutoResampledClassifier(
             self._inner(),
             guide_weight=self.guide_weight,
+            target_prior=None if _is_balanced(self.target_prior) else self.target_prior,
             random_state=self.random_state,
             verbose=self.verbose,
         )

@@ -30,6 +30,7 @@ __all__ = [
     "Answers",
     "Trial",
     "Trained",
+    "at_prior",
     "guided_by",
     "macro_average_precision",
     "paired_interval",
@@ -140,6 +141,17 @@ def train(
     model.fit(X, y, **_given(weight))
     voted = GuideVote(model, guided, guide_weight) if guide_weight and guided else None
     return Trained(model.estimator_, model, voted)
+
+
+def at_prior(trained: Trained, answer: str, prior: np.ndarray | None) -> Any:
+    """Return the model that answers so, or with a prior the one whose probabilities hold there."""
+    if prior is None:
+        return trained.named(answer)
+    model = trained.voted if answer == "voted" else trained.corrected
+    inside = model.classifier_ if isinstance(model, ResampledClassifier) else model
+    corrected = inside.classifier if isinstance(inside, GuideVote) else inside
+    corrected.set_params(target_prior=prior).target_prior_ = prior
+    return model
 
 
 def guided_by(trial: Trial, X: Any, y: Any) -> Any:

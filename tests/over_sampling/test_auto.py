@@ -23,12 +23,19 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ltresample.decisions import PriorCorrectedClassifier
+from ltresample.decisions import PriorCorrectedClassifier, correct_prior
 from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling import AutoResampledClassifier, M2mSampler, ResampledClassifier
 from ltresample.over_sampling._choice import Option, Tally, choose, ways
 from ltresample.over_sampling._guide_vote import vote
-from ltresample.over_sampling._trials import Result, Trial, guided_by, paired_interval, train
+from ltresample.over_sampling._trials import (
+    Result,
+    Trial,
+    at_prior,
+    guided_by,
+    paired_interval,
+    train,
+)
 
 
 @pytest.mark.filterwarnings("ignore")  # the checks' data have classes of a few samples
@@ -202,6 +209,58 @@ def test_a_sampler_with_its_own_guide_votes_as_when_fitted_alone(data):
     assert (trained.corrected.predict_proba(X) != by_hand.predict_proba(X)).any()
 
 
+@pytest.mark.parametrize("name", ["none", "class weights", "M2m 5%", "SMOTE 30%"])
+@pytest.mark.parametrize("answer", ["plain", "corrected", "voted"])
+def test_every_way_can_answer_at_another_prior(data, name, answer):
+    """Bayes' rule from what it says at equal shares."""
+    X, y = data
+    trials, _ = ways(GaussianNB(), 0, votes=True)
+    trial = next(trial for trial in trials if trial.name == name)
+    guided = guided_by(trials[0], X, y)
+
+    def answering(prior):
+        trained = train(trial, GaussianNB(), X, y, None, guided, 0.4)
+        return at_prior(trained, answer, prior)
+
+    equal, prior = np.array([0.5, 0.5]), np.array([0.1, 0.9])
+    if answer != "plain":
+        expected = answering(None).predict_proba(X)
+        np.testing.assert_allclose(answering(equal).predict_proba(X), expected, rtol=1e-9)
+    moved = answering(prior)
+    expected = correct_prior(answering(equal).predict_proba(X), equal, prior)
+    np.testing.assert_allclose(moved.predict_proba(X), expected, rtol=1e-6)
+    np.testing.assert_array_equal(moved.predict(X), moved.classes_[expected.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("named", ["balanced", "training", "named"])
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_the_prior_that_is_named_is_answered_at(data, named, weight):
+    X, y = data
+    counts = np.unique(y, return_counts=True)[1]
+    prior = {
+        "balanced": np.array([0.5, 0.5]),
+        "training": counts / len(y),
+        "named": np.array([0.3, 0.7]),
+    }[named]
+    given = {"usual": 0.7, "rare": 0.3} if named == "named" else named
+    settings = {"cv": 2, "guide_weight": weight, "random_state": 0}
+    equal = AutoResampledClassifier(GaussianNB(), target_prior="balanced", **settings).fit(X, y)
+    model = AutoResampledClassifier(GaussianNB(), target_prior=given, **settings).fit(X, y)
+    assert model.choice_report_.chosen == equal.choice_report_.chosen
+    expected = correct_prior(equal.predict_proba(X), [0.5, 0.5], prior)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-6)
+    whole = ResampledClassifier(
+        GaussianNB(), "auto", target_prior=given, guide_weight=weight, random_state=0
+    ).fit(X, y)
+    by_hand = AutoResampledClassifier(
+        GaussianNB(),
+        target_prior=None if named == "balanced" else given,
+        guide_weight=weight,
+        random_state=0,
+    ).fit(X, y)
+    np.testing.assert_array_equal(whole.predict_proba(X), by_hand.predict_proba(X))
+
+
 def test_the_guide_is_fitted_once_a_split_for_all_votes(data, monkeypatch):
     import ltresample.over_sampling._guiding as base
 
@@ -370,6 +429,11 @@ def test_bad_input_is_refused_before_any_fit(data):
         AutoResampledClassifier(KNeighborsClassifier()).fit(X, y, sample_weight=np.ones(len(y)))
     with pytest.raises(ValueError, match="must have predict_proba. Got guide_weight=0.5"):
         AutoResampledClassifier(LinearSVC(), guide_weight=0.5).fit(X, y)
+    with pytest.raises(ValueError, match="must have predict_proba. Got target_prior='training'"):
+        AutoResampledClassifier(LinearSVC(), target_prior="training").fit(X, y)
+    for prior in ([0.5, 0.6], {"usual": 1.0}, [0.2, 0.3, 0.5]):
+        with pytest.raises(ValueError, match="target_prior"):
+            AutoResampledClassifier(Unfittable(), target_prior=prior).fit(X, y)
     with pytest.raises(TypeError, match="not a class"):
         AutoResampledClassifier(LogisticRegression).fit(X, y)
     with pytest.raises(AssertionError, match="fitted too early"):  # the classifier's own errors

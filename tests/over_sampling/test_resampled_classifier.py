@@ -418,7 +418,7 @@ def test_auto_is_the_class_behind_it(data):
     assert model.choice_report_.chosen == by_hand.choice_report_.chosen
     assert model.n_features_in_ == X.shape[1]
     with pytest.raises(ValueError, match="sampler='auto' chooses the correction itself"):
-        ResampledClassifier(sampler="auto", target_prior="training").fit(X, y)
+        ResampledClassifier(sampler="auto", prior_correction=True).fit(X, y)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
