@@ -79,7 +79,8 @@ QUESTIONS = [
         [
             ("ResampledClassifier, training prior", rival)
             for rival in ("none", "sigmoid", "isotonic")
-        ],
+        ]
+        + [("auto, training prior", "none")],
         PROBABILITIES,
     ),
 ]

@@ -101,7 +101,7 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
     latest = list({record["key"]: record for record in records}.values())
     recorded = {name for record in latest for name in record["scores"]}
     classifiers = [name for name in (*CLASSIFIERS, *FORESTS) if name in recorded]
-    parts = [_heading(latest), _costs(latest)]
+    parts = [_heading(latest), _costs(latest), _choices(latest)]
     rows: list[list] = []
     for classifier in classifiers:
         of = {metric: collect(latest, classifier, metric) for metric in METRICS}
@@ -160,6 +160,23 @@ def _costs(records: list[dict]) -> str:
         if cells[0]:
             lines.append(f"| {name} | {' | '.join(cells)} | {n_failed or ''} |")
     return "## Cost\n\nMedians over tables.\n\n" + "\n".join(lines) + "\n"
+
+
+def _choices(records: list[dict]) -> str:
+    """Return what was chosen how often, by row and classifier."""
+    chosen: dict[tuple[str, str], Counter] = {}
+    for record in records:
+        for name in record["scores"] if record.get("chosen") else ():
+            chosen.setdefault((record["row"], name), Counter()).update(record["chosen"])
+    if not chosen:
+        return ""
+    fits = f"{np.median([r['fits'] for r in records if r.get('chosen')]):.0f}"
+    lines = ["| row | classifier | folds | chosen |", "|---|---|---|---|"]
+    for (row, name), count in chosen.items():
+        shares = [f"{way} {100 * n / count.total():.0f} %" for way, n in count.most_common()]
+        lines.append(f"| {row} | {name} | {count.total()} | {'; '.join(shares)} |")
+    head = f"## Choices\n\nA choice takes {fits} fits of the classifier (median), the last included.\n\n"
+    return head + "\n".join(lines) + "\n"
 
 
 def _middle(records: list[dict], key: str) -> str:

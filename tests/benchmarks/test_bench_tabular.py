@@ -12,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from benchmarks import tabular
 from benchmarks.ranks import compare, critical_difference, draw_ranking, rank
-from benchmarks.tabular_report import _against, complete
+from benchmarks.tabular_report import _against, _choices, complete
 from benchmarks.tabular_rows import CLASSIFIERS, ROWS, Auto, Fold
 from ltresample.class_counts import PartialFill
 from ltresample.over_sampling import ChoiceReport, ResampledClassifier, _auto
@@ -308,3 +308,20 @@ def test_fits_are_counted_by_what_is_trained():
     names = ["none, with g", "M2m 5%, with g", "none", "SMOTE 30%, with g"]
     report = ChoiceReport(names, [0.0] * 4, [0.0] * 4, [0.0] * 4, 10, "none", "", {})
     assert tabular.fits_of(report) == 3 * 10 + 1
+
+
+def test_choices_are_counted_by_row_and_classifier():
+    scores = {"LR": {"plain": {}}}
+    records = [
+        {"row": "auto", "scores": scores, "chosen": ["none", "none, corrected"], "fits": 21.0},
+        {"row": "auto", "scores": scores, "chosen": ["none", "none"], "fits": 21.0},
+        {"row": "auto, with g", "scores": {"RF": {}}, "chosen": ["M2m 5%, with g"], "fits": 16.0},
+        {"row": "none", "scores": scores, "chosen": []},
+        {"row": "SMOTE", "scores": scores},
+    ]
+    told = _choices(records)
+    assert "A choice takes 21 fits" in told
+    assert "| auto | LR | 4 | none 75 %; none, corrected 25 % |" in told
+    assert "| auto, with g | RF | 1 | M2m 5%, with g 100 % |" in told
+    assert told.count("| auto") == 2
+    assert _choices(records[-2:]) == ""
