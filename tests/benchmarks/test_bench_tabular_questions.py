@@ -85,3 +85,39 @@ def test_what_is_written_leaves_out_a_vote_with_oneself(scores, tmp_path):
     text = (tmp_path / "tabular_questions.md").read_text()
     line = next(line for line in text.splitlines() if "| log loss |" in line)
     assert f"{losses['losses']}/{losses['ties']}/{losses['wins']}" in line, "a smaller loss wins"
+
+
+def test_what_is_chosen_on_half_is_shown_on_the_other():
+    """Each half prefers another row, and gets what the other half prefers."""
+    even = np.arange(6) % 2 == 0
+    rows = {
+        "none, corrected": np.full(6, 0.5),
+        "ResampledClassifier": np.where(even, 0.9, 0.1),
+        "with g": np.where(even, 0.2, 0.8),
+        "auto": np.full(5, 1.0),  # not on all tables: no candidate
+        "SMOTE": np.linspace(0, 1, 6),
+        "M2m": np.full(6, 1.0),  # no candidate
+    }
+    of = {"bacc": scores_of(rows), "ap": scores_of(rows)}
+    found = questions.nested(of)
+    assert found.chosen == ("ResampledClassifier", "with g")
+    np.testing.assert_allclose(found.values["bacc"], np.where(even, 0.2, 0.1))
+    assert set(found.rivals) == {
+        (rival, score) for rival in ("none, corrected", "SMOTE") for score in ("bacc", "ap")
+    }
+    np.testing.assert_allclose(found.rivals["SMOTE", "ap"], rows["SMOTE"])
+    told = "\n".join(questions._nested_lines({"LR": of}))
+    assert (
+        "| LR | ResampledClassifier | with g | none, corrected | bACC | 15.0 | 50.0 | -35.0 |"
+        in told
+    )
+    # both scores count alike
+    of["ap"] = scores_of({**rows, "with g": np.where(even, 1.7, 0.8)})
+    assert questions.nested(of).chosen == ("with g", "with g")
+
+
+def test_nothing_is_nested_without_two_candidates():
+    of = scores_of({"none, corrected": [0.5, 0.6], "SMOTE": [0.1, 0.2]})
+    assert questions.nested({"bacc": of, "ap": of}) is None
+    assert questions.nested({}) is None
+    assert questions._nested_lines({"LR": {"bacc": of, "ap": of}}) == []
