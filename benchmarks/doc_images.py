@@ -39,11 +39,14 @@ ERROR = "CIFAR-LT-10 IF 100 error"
 CLAIMS = [
     Claim("M2m", "DRS", "M2m", "1", "CIFAR-LT-10 IF 100 bACC", ("M2m", "DRS")),
     Claim("M2m, chosen", "DRS", "M2m", "1", "CIFAR-LT-10 IF 100 bACC", ("M2m", "DRS")),
+    Claim("LDAM+M2m", "LDAM-DRW", "M2m", "1", "CIFAR-LT-10 IF 100 bACC", ("LDAM+M2m", "LDAM-DRW")),
     Claim("DM", "M2m", "DM", "1", ERROR, ("DM", "M2m")),
+    Claim("DM+BS", "BS", "DM", "3", ERROR, ("BS+DM", "BS")),
     Claim("OTMix", "CMO", "OTMix", "1 and 6", ERROR, ("ERM+OTMix", "ERM+CMO")),
     Claim("OTMix-DRW", "DRW", "OTMix", "1 and 6", ERROR, ("DRW+OTMix", "DRW")),
     Claim("OTMix-DRW", "BS", "OTMix", "1 and 6", ERROR, ("DRW+OTMix", "BALMS")),
     Claim("OTMix-BS", "BS", "OTMix", "1 and 6", ERROR, ("BALMS+OTMix", "BALMS")),
+    Claim("RIDE+OTMix", "RIDE", "OTMix", "1 and 6", ERROR, ("RIDE-3+OTMix", "RIDE-3")),
     Claim("OS", "ERM", "Open-sampling", "1", "CIFAR-LT-10 IF 100 accuracy", ("OS", "Standard")),
     Claim("OS+BS", "BS", "Open-sampling", "1", "CIFAR-LT-10 IF 100 accuracy", ("BS+OS", "BS")),
     Claim(
