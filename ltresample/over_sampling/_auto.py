@@ -50,16 +50,16 @@ class AutoResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator
 
     Inside `fit` a few ways to train the classifier are tried on the same splits: as it is, with its
     probabilities divided by the class shares, with class weights, and behind `M2mSampler` (5 % of
-    what the classes lack) and SMOTE (30 %), these as trained and corrected. The
-    corrected classifier (the plain one, if there are no probabilities) stands unless another way
-    without a sampler is ahead of it by more than the standard error of the paired difference over
-    the splits, and what then stands does so unless a sampler is ahead of it by more than that. The
-    classifier is fitted on all data in that way.
-    `choice_report_` says what was chosen and why.
+    what the classes lack) and SMOTE (30 %), these as trained and corrected. The corrected classifier
+    (the plain one, if there are no probabilities) stands unless another way without a sampler is
+    ahead of it by more than the standard error of the paired difference over the splits, and what
+    then stands does so unless a sampler is ahead of it by more than that. The classifier is fitted
+    on all data in that way. `choice_report_` says what was chosen and why.
 
     A sampler that refuses the data, for example SMOTE columns of text, is left out and named in the
     report. A guide is fitted once for each split and shared. Trying takes four fits of the
-    classifier for each split.
+    classifier for each split. With class weights, columns for a ``HistGradientBoostingClassifier`` are
+    brought onto few values first, as `ResampledClassifier` does.
 
     Parameters
     ----------

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import make_classification
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 from sklearn.model_selection import (
@@ -21,11 +22,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import LinearSVC
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ltresample.decisions import PriorCorrectedClassifier, correct_prior
 from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling import AutoResampledClassifier, M2mSampler, ResampledClassifier
+from ltresample.over_sampling._binned import binned_for
 from ltresample.over_sampling._choice import Option, Tally, choose, ways
 from ltresample.over_sampling._guide_vote import vote
 from ltresample.over_sampling._trials import (
@@ -207,6 +210,18 @@ def test_a_sampler_with_its_own_guide_votes_as_when_fitted_alone(data):
     assert trained.voted.get_params()["guide_weight"] == 0.4
     assert trained.corrected.get_params()["guide_weight"] == 0.0
     assert (trained.corrected.predict_proba(X) != by_hand.predict_proba(X)).any()
+
+
+def test_class_weights_of_boosted_trees_are_tried_on_few_values(data):
+    X, y = data
+    trees = HistGradientBoostingClassifier(max_iter=10, max_bins=16, random_state=0)
+    trial = next(t for t in ways(trees, 0, votes=False)[0] if t.name == "class weights")
+    weight = compute_sample_weight("balanced", y)
+    by_hand = clone(trees).fit(binned_for(trees, X), y, sample_weight=weight)
+    expected = by_hand.predict_proba(X)
+    trained = train(trial, trees, X, y, None)
+    np.testing.assert_array_equal(trained.plain.predict_proba(X), expected)
+    assert (clone(trees).fit(X, y, sample_weight=weight).predict_proba(X) != expected).any()
 
 
 @pytest.mark.parametrize("name", ["none", "class weights", "M2m 5%", "SMOTE 30%"])
