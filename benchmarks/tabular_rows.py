@@ -150,7 +150,8 @@ class Auto(AutoResampledClassifier):
 
     def _results(self, trials, splits, score, X, labels, weight):
         names = tuple(trial.name for trial in trials)
-        key = (joblib.hash((X, labels, splits)), repr(self._inner()), names)
+        asked = (repr(self._inner()), str(self.scoring), str(self.random_state), names)
+        key = (joblib.hash((X, labels, splits, weight)), *asked)
         voted, results = self.known.get(key, (None, None))
         # votes cost nothing to leave out, and are not there if nobody asked for them
         if voted is None or self.guide_weight not in (0, voted):

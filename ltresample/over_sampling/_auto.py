@@ -255,15 +255,13 @@ default=None
     def _check_proba(self) -> None:
         if offers(self._inner(), "predict_proba"):
             return
-        used = {
-            "guide_weight": self.guide_weight > 0,
-            "target_prior": self.target_prior is not None,
-        }
-        for name in (name for name, is_used in used.items() if is_used):
+        used = ["guide_weight"] * (self.guide_weight > 0)
+        used += ["target_prior"] * (self.target_prior is not None)
+        if used:
             raise ValueError(
-                f"{name} is about probabilities, and the classifier must have predict_proba. Got "
-                f"{name}={getattr(self, name)!r} with classifier={self.classifier!r}. Leave it at its "
-                "default, or choose another classifier."
+                f"{used[0]} is about probabilities, and the classifier must have predict_proba. Got "
+                f"{used[0]}={getattr(self, used[0])!r} with classifier={self.classifier!r}. Leave it at "
+                "its default, or choose another classifier."
             )
 
     def _prior(self, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
