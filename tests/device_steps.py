@@ -1,6 +1,6 @@
-"""One training step, and one `fit_resample`, of every method on the emulated device.
+"""One training step, and one `fit_resample`, of every method on the emulated device or another.
 
-For the tests that hold the number of waits, and for `print_waits.py`.
+For the tests that hold the number of waits, for those on a real accelerator, and for `print_waits.py`.
 """
 
 from __future__ import annotations
@@ -134,21 +134,35 @@ def _pool(given: _Problem, put: Callable[[Tensor], Tensor]) -> Pool:
 
 
 def step(name: str, *, images: bool = True, n_classes: int = 4, device: bool = True) -> Outcome:
-    """Rewrite one mini-batch, pass the network, and take the gradient of its loss."""
+    """Rewrite one mini-batch on the emulated device, and take the gradient of the loss."""
+    if not device:
+        return step_at(name, "cpu", images=images, n_classes=n_classes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if not device:
-            return _step(name, images, n_classes, None)
         with emulated_device() as log:
-            return _step(name, images, n_classes, log)
+            return _step(name, images, n_classes, log.put, log.put_module, log)
 
 
-def _step(name: str, images: bool, n_classes: int, log: DeviceLog | None) -> Outcome:
+def step_at(name: str, place: str, *, images: bool = True, n_classes: int = 4) -> Outcome:
+    """Rewrite one mini-batch on a device that is there, and take the gradient of the loss."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _step(
+            name, images, n_classes, lambda x: x.clone().to(place), lambda net: net.to(place), None
+        )
+
+
+def _step(
+    name: str,
+    images: bool,
+    n_classes: int,
+    put: Callable[[Tensor], Tensor],
+    put_module: Callable[[nn.Module], Any],
+    log: DeviceLog | None,
+) -> Outcome:
     given = problem(images, n_classes)
-    put = (lambda x: x.clone()) if log is None else log.put
     f, g = (network(images, n_classes) for _ in range(2))
-    if log is not None:
-        log.put_module(f), log.put_module(g)
+    put_module(f), put_module(g)
     synthesis = StepSynthesis(
         METHODS[name](g, given.aux),
         _pool(given, put),
