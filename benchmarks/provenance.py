@@ -76,10 +76,11 @@ def _hash_of_sources(*folders: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def machine(threads: int, device: str = "cpu") -> dict[str, Any]:
+def machine(threads: int, device: str = "cpu", *, cuda_graphs: bool = False) -> dict[str, Any]:
     """Describe the machine, the threads that a run may use, and the card if it uses one."""
     return {
         **({} if device == "cpu" else {"card": _card(device)}),
+        **({"cuda_graphs": True} if cuda_graphs else {}),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads": threads,

@@ -335,6 +335,7 @@ def _provenance(results: Results) -> str:
         seen["sources"].add(record["source_sha256"])
         machine = record["machine"]
         card = f"{machine['card']}, " if "card" in machine else ""
+        card += "CUDA graphs, " if machine.get("cuda_graphs") else ""
         seen["machine"].add(
             f"{card}{machine['cpu']}, {machine['cores']} cores, threads per run: "
             f"{machine['threads']}"

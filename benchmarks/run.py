@@ -52,6 +52,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds 0 .. N-1 (default: suite's)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once (default: 2)")
     parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
+    parser.add_argument(
+        "--cuda-graphs", action="store_true", help="record passes on a CUDA device, and replay them"
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows only")
     parser.add_argument("--variants", nargs="+", default=[], metavar="NAME", help="these only")
     parser.add_argument("--records", type=Path, default=HERE / "records", metavar="DIR")
@@ -158,7 +161,8 @@ def _tasks(
     tasks: dict[str, tuple[Task, str]] = {}
     for seed in range(options.seeds or suite.n_seeds):
         for run, hashed in zip(runs, hashes, strict=True):
-            task = Task(suite.name, run.variant, run.row, run.spec, seed, folder, options.device)
+            place = folder, options.device, options.cuda_graphs
+            task = Task(suite.name, run.variant, run.row, run.spec, seed, *place)
             tasks.setdefault(run_key(run.spec, seed, hashed), (task, hashed))
     return [task for task, _ in tasks.values()], [hashed for _, hashed in tasks.values()]
 

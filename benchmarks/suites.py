@@ -30,6 +30,7 @@ class Task(NamedTuple):
     seed: int
     folder: Path | None
     device: str = "cpu"  # where to train; what comes out is the same run
+    cuda_graphs: bool = False  # likewise
 
 
 @dataclass(frozen=True)

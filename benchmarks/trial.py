@@ -136,7 +136,7 @@ def run_unit(unit: Unit) -> dict[str, Any] | None:
         "versions": versions(),
         **commit(),
         "source_sha256": source_hash(),
-        "machine": machine(task.spec["threads"], task.device),
+        "machine": machine(task.spec["threads"], task.device, cuda_graphs=task.cuda_graphs),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -148,10 +148,10 @@ def _trained(unit: Unit, parts: Parts, hashed: str) -> dict[str, Any]:
     made = _maker(unit, parts, hashed, clock)
     X, y, sampler = parts.X_train, parts.y_train, None
     if "sampler" in spec:
-        sampler = _placed(made(spec["sampler"], "sampler"), task.device)
+        sampler = _placed(made(spec["sampler"], "sampler"), task)
         X, y = clock.timed("sampling", lambda: sampler.fit_resample(X, y))
     settings = spec["classifier"] if unit.stretch is None else unit.stretch.classifier
-    classifier = _placed(made(settings, "classifier"), task.device)
+    classifier = _placed(made(settings, "classifier"), task)
     if "wrap" in spec:
         classifier = made({**spec["wrap"], "estimator": _untold(classifier)}, "wrap")
     else:
@@ -209,7 +209,7 @@ def _maker(
             return _guide_from_state(unit, name, made, parts, clock)
         is_row = task.spec["guides"][name].get("seed") == "classifier"
         child = task.seed if is_row else _child(task.seed, f"guide{path}")
-        own = _guide_of(task.spec["guides"][name], child, parts, hashed, device=task.device)
+        own = _guide_of(task.spec["guides"][name], child, parts, hashed, task=task)
         clock.add("guides", own.seconds, own.cpu_seconds)
         return copy.deepcopy(own.fitted)
 
@@ -255,7 +255,7 @@ def _guide_from_state(unit: Unit, name: str, made: Callable, parts: Parts, clock
     stretch, task = unit.guides[name], unit.task
     found = newest(unit.place.folder, stretch.key)
     state = read(found[1], stretch.key, task.device)
-    net = _untold(_placed(made(stretch.classifier, "classifier"), task.device))
+    net = _untold(_placed(made(stretch.classifier, "classifier"), task))
     restore(net.fit(parts.X_train, parts.y_train, epochs=0), None, state)
     clock.add("guides", state["spent"]["training"], state["spent"]["cpu"])
     return net.module_
@@ -278,12 +278,12 @@ class _Guide(NamedTuple):
 _guides: dict[str, _Guide] = {}  # rows of a suite share guides: the last few stay
 
 
-def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str, *, device: str) -> _Guide:
+def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str, *, task: Task) -> _Guide:
     """Return a guide that this process has fitted to the same data with the same seed, or fit it."""
     key = run_key(spec, seed, f"{hashed} {len(parts.y_train)}")
     if key not in _guides:
         start, busy = time.perf_counter(), time.process_time()
-        fitted = _fitted_guide(spec, seed, parts, device)
+        fitted = _fitted_guide(spec, seed, parts, task)
         taken = time.perf_counter() - start, time.process_time() - busy
         while len(_guides) >= 4:
             _guides.pop(next(iter(_guides)))
@@ -291,22 +291,23 @@ def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str, *, dev
     return _guides[key]
 
 
-def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts, device: str) -> Any:
+def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts, task: Task) -> Any:
     """Fit a guide on the training part; of a net give the module, which survives cloning."""
     classifier = build(
         spec["classifier"],
         guide=lambda name, path: find(name, kind="guide of a guide", known={}),
         seed=lambda path: _child(seed, f"{spec.get('seed', '')}{path}"),
     )
-    classifier = _untold(_placed(classifier, device)).fit(parts.X_train, parts.y_train)
+    classifier = _untold(_placed(classifier, task)).fit(parts.X_train, parts.y_train)
     return getattr(classifier, "module_", classifier)
 
 
-def _placed(estimator: Any, device: str) -> Any:
+def _placed(estimator: Any, task: Task) -> Any:
     """Put an estimator that has a device on the one of the run."""
-    if device != "cpu" and "device" in estimator.get_params(deep=False):
-        estimator.set_params(device=device)
-    return estimator
+    known = estimator.get_params(deep=False)
+    wanted = {"device": (task.device, "cpu"), "cuda_graphs": (task.cuda_graphs, False)}
+    new = {name: value for name, (value, own) in wanted.items() if value != own and name in known}
+    return estimator.set_params(**new) if new else estimator
 
 
 def _untold(classifier: Any) -> Any:

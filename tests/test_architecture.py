@@ -13,6 +13,7 @@ LAYER = {
     "class_counts": 0,
     "_random": 0,
     "_torch": 0,
+    "_captured": 0,
     "_progress": 0,
     "exceptions": 0,
     "_compat": 0,

@@ -9,6 +9,9 @@ distribution matching take ten steps against a second ResNet-32; every step of O
 methods stand two loops of plain PyTorch: ERM, and M2m as a first version would be written (gradients of
 all slots, without folding; see `benchmarks.speed.images`).
 
+On CUDA each method is measured once more with ``cuda_graphs=True`` ("captured"), and the most memory
+that its tensors took is told.
+
 Seconds are medians over epochs, the first left out. An epoch is one of CIFAR-10-LT, 12,406 images.
 Operations are counted in the first epoch (multiply and add are two); the share of the limit is their
 rate over the rate of the device at a large matrix product, and at ResNet-32's own convolutions, forward
@@ -50,6 +53,7 @@ from ltresample.over_sampling import (
 )
 from ltresample.training import SAFA, DeferredRebalancingClassifier, RandomCropFlip
 
+NOT_CAPTURED = {"SAFA"}  # its layers have hooks
 STAGES = ((16, 32), (32, 16), (64, 8))  # channels and pixels of ResNet-32's convolutions
 
 
@@ -106,9 +110,14 @@ def methods(device: str, n_steps: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def trained(settings: dict[str, Any], options: argparse.Namespace) -> dict[str, float]:
-    """Train with the classifier; give the seconds and operations of a step."""
-    operations = Operations()
+def trained(
+    settings: dict[str, Any], options: argparse.Namespace, *, cuda_graphs: bool = False
+) -> dict[str, float]:
+    """Train with the classifier; give the seconds and operations of a step, and the memory."""
+    operations = None if cuda_graphs else Operations()  # what is replayed is not seen
+    on_cuda = options.device.startswith("cuda")
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats(options.device)
     net = DeferredRebalancingClassifier(
         network(),
         lr=1e-3,
@@ -118,13 +127,19 @@ def trained(settings: dict[str, Any], options: argparse.Namespace) -> dict[str, 
         device=options.device,
         precision=options.precision,
         synthesis_precision="float32" if options.precision == "float32" else "bfloat16",
-        callbacks=[operations],
+        callbacks=None if operations is None else [operations],
+        cuda_graphs=cuda_graphs,
         random_state=0,
         **settings,
     )
     net.fit(*images(options.batch * options.steps))
     seconds = np.median(net.history[1:, "dur"]) / options.steps
-    return {"seconds": float(seconds), "operations": operations.total / options.steps}
+    row = {"seconds": float(seconds)}
+    if operations is not None:
+        row["operations"] = operations.total / options.steps
+    if on_cuda:
+        row["memory"] = torch.cuda.max_memory_allocated(options.device)
+    return row
 
 
 def bare_loop(options: argparse.Namespace, **settings: Any) -> dict[str, float]:
@@ -182,6 +197,8 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     }
     for name, settings in methods(options.device, options.synthesis_steps).items():
         rows[name] = trained(settings, options)
+        if options.device.startswith("cuda") and name not in NOT_CAPTURED:
+            rows[f"{name}, captured"] = trained(settings, options, cuda_graphs=True)
     return rows
 
 
@@ -207,13 +224,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def table(rows: dict[str, dict[str, float]], rates: dict[str, float]) -> list[str]:
     """Return the lines of the table."""
-    head = f"{'':18}{'ms/step':>10}{'s/epoch':>10}{'x plain':>9}{'GFLOP':>9}"
+    head = f"{'':22}{'ms/step':>10}{'s/epoch':>10}{'x plain':>9}{'MiB':>7}{'GFLOP':>9}"
     lines = [f"{head}{'of product':>12}{'of convolution':>16}"]
     for name, row in rows.items():
         plain = "plain loop, M2m" if "M2m" in name else "plain loop, ERM"
         ratio = row["seconds"] / rows[plain]["seconds"]
         epoch = row["epoch"]
-        line = f"{name:18}{1e3 * row['seconds']:10.1f}{epoch:10.1f}{ratio:9.2f}"
+        memory = f"{row['memory'] / 2**20:7.0f}" if "memory" in row else 7 * " "
+        line = f"{name:22}{1e3 * row['seconds']:10.1f}{epoch:10.1f}{ratio:9.2f}{memory}"
         if "operations" in row:
             rate = row["operations"] / row["seconds"]
             shares = (rate / rates["product"], rate / rates["convolution"])

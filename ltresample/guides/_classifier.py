@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from ltresample._captured import CapturedPasses
 
 __all__ = ["Classifier"]
 
@@ -34,12 +36,17 @@ class Classifier:
     def __init__(self, members: Sequence[nn.Module], *, logit_scale: float = 1.0):
         self.members = tuple(members)
         self.logit_scale = logit_scale
+        self._passes: tuple[Callable[[Tensor], Tensor], ...] = self.members
+
+    def capture(self) -> None:
+        """Replay the passes of the members, on CUDA, from now on; they are to be in evaluation mode."""
+        self._passes = tuple(CapturedPasses(member) for member in self.members)
 
     def log_proba(self, x: Tensor) -> Tensor:
         """Return log-probabilities (n, K); gradients flow to `x`."""
         parts = []
-        for member in self.members:
-            logits = _single(member(x))
+        for passed in self._passes:
+            logits = _single(passed(x))
             logits = logits if self.logit_scale == 1.0 else logits * self.logit_scale
             parts.append((logits if logits.dim() == 3 else logits[None]).log_softmax(-1))
         parts = parts[0] if len(parts) == 1 else torch.cat(parts)  # (M, n, K)
@@ -53,7 +60,7 @@ class Classifier:
 
     def logits(self, x: Tensor) -> Tensor:
         """Return raw logits (n, K), averaged over members."""
-        parts = [_single(member(x)) for member in self.members]
+        parts = [_single(passed(x)) for passed in self._passes]
         stacked = torch.cat([p if p.dim() == 3 else p[None] for p in parts])
         return stacked.mean(0)
 

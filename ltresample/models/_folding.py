@@ -167,8 +167,10 @@ def _fold_into(part: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
     s = s if norm.weight is None else s * norm.weight
     b = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
     rows = s.to(layer.weight.dtype).view(-1, *[1] * (layer.weight.dim() - 1))
-    part.weight.data = rows * layer.weight
-    part.bias.data = (s * b if norm.bias is None else s * b + norm.bias).to(layer.weight.dtype)
+    _take_over(part.weight, rows * layer.weight)
+    _take_over(
+        part.bias, (s * b if norm.bias is None else s * b + norm.bias).to(layer.weight.dtype)
+    )
 
 
 def _follow(part: nn.Module, live: nn.Module) -> None:
@@ -176,7 +178,15 @@ def _follow(part: nn.Module, live: nn.Module) -> None:
     source = {**live._parameters, **live._buffers}
     for name, own in {**part._parameters, **part._buffers}.items():
         if own is not None:
-            own.data = source[name].detach().clone()
+            _take_over(own, source[name].detach())
+
+
+def _take_over(own: Tensor, values: Tensor) -> None:
+    """Write numbers where they are to stand: passes that were recorded read them there."""
+    if own.shape == values.shape and own.dtype == values.dtype and own.device == values.device:
+        own.data.copy_(values)
+    else:
+        own.data = values.clone()
 
 
 def _foldable(network: nn.Module) -> list[tuple[str, str]]:

@@ -165,6 +165,10 @@ class DistributionMatching(Method):
             ]
         return Made.joined(parts)
 
+    def guides(self) -> tuple[Any, ...]:
+        """Return g."""
+        return self.translation.guides()
+
     def _make_sets(self, pool: Pool, draw: DistributionMatchingDraw, f) -> Made:
         translation = self.translation
         rows = translation.rows_to_make(pool, draw.rows)

@@ -203,6 +203,10 @@ class M2m(Method):
             )
         return self.report(draw, rows, start.seed if self.insert_seed else end.x, end)
 
+    def guides(self) -> tuple[Classifier, ...]:
+        """Return g."""
+        return (self.g,)
+
     def log_p(self, x: Tensor, target: Tensor) -> Tensor:
         """Return log p_g(k | x), (m,)."""
         return self.g.log_proba(x).gather(1, target[:, None])[:, 0]

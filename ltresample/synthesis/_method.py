@@ -209,6 +209,10 @@ class Method:
     def end(self, state: Any) -> None:
         """Let go of the network; called once, after the last epoch."""
 
+    def guides(self) -> tuple[Any, ...]:
+        """Return the classifiers that a step passes again and again, f left out."""
+        return ()
+
     def state_dict(self, state: Any) -> dict[str, Any]:
         """Return what an interrupted run needs to go on."""
         return {}

@@ -145,6 +145,12 @@ class DeferredRebalancingClassifier(TrainingNet):
         scaled when they are taken. The result is that of rows kept elsewhere. "auto": on an
         accelerator where a dense X takes less than a quarter of its free memory and no loader is
         asked for (``iterator_train__x``).
+    cuda_graphs : bool, default=False
+        Record the passes of the network, of its copy in synthesis and of g once as CUDA graphs, and
+        replay them. Small networks on a fast card are then several times faster, as launching their
+        kernels one by one takes longer than running them; large ones gain little. Costs the memory of
+        a recorded pass for each size of batch. Networks that draw random numbers in training, and
+        those with hooks (`SAFA`), are trained as without.
     compile : bool, default=False
         Compile the network with `torch.compile`; ``compile__x`` are its parameters, such as
         ``compile__mode="reduce-overhead"`` for CUDA graphs.
@@ -255,6 +261,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         "torch_load_kwargs": [None, dict],
         "precision": [StrOptions({"float32", "bfloat16", "float16"})],
         "rows_on_device": [StrOptions({"auto"}), "boolean"],
+        "cuda_graphs": ["boolean"],
         "synthesis_precision": [StrOptions({"float32", "bfloat16"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -295,6 +302,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         dtype: Any = None,
         device: str | torch.device | None = "cpu",
         rows_on_device: bool | Literal["auto"] = "auto",
+        cuda_graphs: bool = False,
         compile: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int | bool = 0,
@@ -332,6 +340,7 @@ class DeferredRebalancingClassifier(TrainingNet):
         self.dtype = dtype
         self.device = device
         self.rows_on_device = rows_on_device
+        self.cuda_graphs = cuda_graphs
         self.compile = compile
         self.random_state = random_state
         self.verbose = verbose

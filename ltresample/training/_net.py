@@ -285,6 +285,13 @@ class TrainingNet(DataNet):
             scaler.unscale_(self.optimizer_)  # callbacks may look at gradients, and clip them
         return {"loss": loss, "y_pred": y_pred}
 
+    # why: a pass that is recorded is replayed
+    def infer(self, x, **fit_params):
+        """Return what the network gives for a batch."""
+        captured = None if self._run is None or fit_params else self._run.captured
+        output = None if captured is None else captured(x)
+        return super().infer(x, **fit_params) if output is None else output
+
     # why: a step has terms, some criteria take features, and NLLLoss takes one of two kinds
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the loss of a batch: of class indices, or of a step's terms."""

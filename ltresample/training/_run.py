@@ -20,6 +20,7 @@ from ltresample.exceptions import LongTailWarning
 from ltresample.losses import LongTailLoss
 from ltresample.rows import pool_of, table_space
 from ltresample.training._aux_rows import open_aux_rows
+from ltresample.training._captured import CapturedTraining, check_graphs
 from ltresample.training._criterion import (
     LossWeights,
     assign_class_weight,
@@ -58,6 +59,7 @@ class Run:
     loader: DataLoader | None = None
     head_input: list[Tensor] = field(default_factory=list)
     scaler: torch.amp.GradScaler | None = None  # of losses in half precision
+    captured: CapturedTraining | None = None  # passes of the network as CUDA graphs
     watch: Any = None  # ends the watch over the last layer's input
     listening: dict[str, list[Callback]] = field(default_factory=dict)
     n_overflows: int = 0  # steps in half precision whose loss was no number
@@ -120,8 +122,9 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
     ------
     ValueError
         If a class that is needed has no row, network and criterion do not fit, no batch is left, or
-        the resampler cannot work with these data.
+        the resampler cannot work with these data, or CUDA graphs with this net.
     """
+    check_graphs(net)
     counts = np.bincount(train.target.numpy(), minlength=len(net.classes_))
     _check_classes(net, counts)
     sizes = _batch_sizes(net, len(train))
@@ -166,6 +169,7 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
         output_kind=kind,
         synthesis=synthesis,
         scaler=scaler_of(net),
+        captured=CapturedTraining(module, net.precision) if net.cuda_graphs else None,
     )
 
 
@@ -220,6 +224,7 @@ def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
             seed=net.seed_.child("resampler"),
             precision=net.synthesis_precision,
             raw=train.rows.raw,
+            cuda_graphs=net.cuda_graphs,
         )
 
 

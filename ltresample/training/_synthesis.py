@@ -84,6 +84,8 @@ class StepSynthesis(Step):
         Of synthesis: "bfloat16" runs matrix products and convolutions in that type.
     raw : callable or None
         A function that returns the training rows as they came in.
+    cuda_graphs : bool, default=False
+        Whether passes of f and g are recorded and replayed.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class StepSynthesis(Step):
         seed: Seed,
         precision: str = "float32",
         raw: Callable[[], Any] | None = None,
+        cuda_graphs: bool = False,
     ):
         module = unwrapped(module)
         # a resampler that works inside the network has to have the network itself
@@ -110,6 +113,9 @@ class StepSynthesis(Step):
             f=classifier_of(f),
             synthetic_share=bound.synthetic_share,
         )
+        if cuda_graphs:
+            for classifier in (self.f, *bound.method.guides()):
+                classifier.capture()
         self.g_ = bound.g_
         self.settings_ = bound.settings
         aux = bound.pool.aux_x

@@ -26,12 +26,17 @@ def test_a_device_that_is_not_there_is_an_error_before_any_run(tmp_path, capsys)
 
 
 def test_estimators_with_a_device_are_put_there():
-    net = trial._placed(DeferredRebalancingClassifier(), "meta")
+    there = Task("s", "v", "r", {}, 0, None, "meta", True)
+    here = Task("s", "v", "r", {}, 0, None)
+    net = trial._placed(DeferredRebalancingClassifier(), there)
     assert net.device == "meta"
-    assert trial._placed(M2mSampler(), "meta").device == "meta"
-    assert trial._placed(DeferredRebalancingClassifier(), "cpu").device == "cpu"
+    assert net.cuda_graphs
+    assert trial._placed(M2mSampler(), there).device == "meta"
+    net = trial._placed(DeferredRebalancingClassifier(), here)
+    assert net.device == "cpu"
+    assert not net.cuda_graphs
     other = SimpleNamespace(get_params=lambda deep: {"lr": 1})
-    assert trial._placed(other, "meta") is other
+    assert trial._placed(other, there) is other
 
 
 def test_scored_rows_are_copied_to_an_accelerator():
@@ -64,9 +69,16 @@ SPEC = {
 
 @pytest.mark.gpu
 def test_a_run_on_a_card_is_the_same_run():
-    records = [run_trial(Task("s", "v", "r", SPEC, 0, None, device)) for device in ("cpu", "cuda")]
-    assert records[0]["key"] == records[1]["key"]
-    assert records[1]["machine"]["card"] == torch.cuda.get_device_name()
-    assert records[0]["n_train"] == records[1]["n_train"]
+    places = [("cpu", False), ("cuda", False), ("cuda", True)]
+    records = [run_trial(Task("s", "v", "r", SPEC, 0, None, *place)) for place in places]
+    assert [record["machine"].get("cuda_graphs", False) for record in records] == [
+        False,
+        False,
+        True,
+    ]
     curves = [record["curve"]["train_loss"] for record in records]
-    np.testing.assert_allclose(*curves, rtol=1e-2)
+    for record, curve in zip(records[1:], curves[1:], strict=True):
+        assert record["key"] == records[0]["key"]
+        assert record["machine"]["card"] == torch.cuda.get_device_name()
+        assert record["n_train"] == records[0]["n_train"]
+        np.testing.assert_allclose(curve, curves[0], rtol=1e-2)

@@ -4,6 +4,7 @@ import copy
 import inspect
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks import trunks
@@ -114,6 +115,21 @@ def test_shared_runs_are_bit_equal_to_runs_of_their_own(suite, tmp_path, row):
     shared |= {name: kept(alone)[name] for name in ("suite", "variant")}
     assert shared == kept(alone)
     assert record["key"] == run_key(wanted.spec, 0, record["data_sha256"])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("cuda_graphs", [False, True])
+@pytest.mark.parametrize("row", ["DRS", "M2m", "DM"])
+def test_shared_runs_on_a_card_are_close_to_runs_of_their_own(suite, tmp_path, row, cuda_graphs):
+    place = None, "cuda", cuda_graphs
+    tasks = [Task("s", run.variant, run.row, run.spec, 0, *place) for run in suite.runs]
+    known = [task.row != row for task in tasks]
+    for job in jobs_of(tasks, [""] * len(tasks), known, {"folder": tmp_path / "states"}):
+        record = run_unit(job.unit)
+    alone = run_trial(Task("s", "v", row, suite.chosen(rows=[row])[0].spec, 0, *place))
+    np.testing.assert_allclose(
+        record["curve"]["train_loss"], alone["curve"]["train_loss"], rtol=2e-2
+    )
 
 
 def test_the_plan_is_printed_without_training(suite, capsys, tmp_path, request):

@@ -1,0 +1,214 @@
+"""Passes that are recorded: the same training, and nothing of the recording left behind.
+
+On the CPU, with a stand-in for CUDA graphs that has their traps: fixed places for inputs and outputs,
+passes that warm up, gradients of the last call only. With a card, with CUDA graphs themselves.
+"""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from device_steps import METHODS, network
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from ltresample import LongTailWarning, _captured
+from ltresample._captured import CapturedPasses, size_of_pass
+from ltresample.losses import InfluenceBalancedLoss
+from ltresample.models import MLP, SmallCNN
+from ltresample.training import DeferredRebalancingClassifier, RandomCropFlip
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+COUNTS = (40, 20, 10, 6)
+IMAGES = np.random.default_rng(0).integers(0, 256, (sum(COUNTS), 3, 8, 8), dtype=np.uint8)
+LABELS = np.repeat(np.arange(len(COUNTS)), COUNTS)
+NOT_CAPTURED = {"SAFA"}  # hooks
+
+
+def replayed(what, sample, allow_unused_input=False):
+    """Stand in for `torch.cuda.make_graphed_callables`."""
+    params = (
+        [p for p in what.parameters() if p.requires_grad] if hasattr(what, "parameters") else []
+    )
+    static = sample[0].detach().clone().requires_grad_(sample[0].requires_grad)
+    last = {}
+    with torch.enable_grad():
+        for _ in range(3):
+            last["out"] = what(static)
+    place = last["out"].detach().clone()
+
+    class Replay(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, *params):
+            assert x.shape == static.shape
+            with torch.no_grad():
+                static.copy_(x)
+            with torch.enable_grad():
+                last["out"] = what(static)
+            return place.copy_(last["out"].detach()).detach()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            inputs = [part for part in (static, *params) if part.requires_grad]
+            found = iter(torch.autograd.grad(last["out"], inputs, gradient))
+            return tuple(next(found) if part.requires_grad else None for part in (static, *params))
+
+    return lambda x: Replay.apply(x, *params)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request, monkeypatch):
+    if request.param == "cpu":
+        monkeypatch.setattr(_captured, "KIND", "cpu")
+        monkeypatch.setattr(torch.cuda, "make_graphed_callables", replayed)
+        get, put = lambda device: torch.get_rng_state(), lambda s, device: torch.set_rng_state(s)
+        monkeypatch.setattr(torch.cpu, "get_rng_state", get, raising=False)
+        monkeypatch.setattr(torch.cpu, "set_rng_state", put, raising=False)
+    else:
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    return request.param
+
+
+def net_of(device, name=None, module=None, **settings):
+    resampler = None
+    if name is not None:
+        aux = np.random.default_rng(1).random((50, 3, 8, 8), dtype=np.float32)
+        resampler = METHODS[name](network(True, len(COUNTS)).to(device), aux)
+    if module is None:
+        module = SmallCNN(3, len(COUNTS), generator=torch.Generator().manual_seed(0))
+    params = {"lr": 0.01, "max_epochs": 3, "start": 1, "batch_size": 16, "random_state": 0}
+    params["augment"] = RandomCropFlip(padding=1)
+    return DeferredRebalancingClassifier(
+        module, resampler=resampler, device=device, **{**params, **settings}
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", [None, *sorted(set(METHODS) - NOT_CAPTURED)])
+@pytest.mark.filterwarnings("ignore::ltresample.exceptions.LongTailWarning")
+@pytest.mark.filterwarnings("error:cuda_graphs=True has no effect")
+def test_training_is_that_without_graphs(device, name, precision):
+    both = {"precision": precision, "synthesis_precision": precision}
+    nets = [net_of(device, name, cuda_graphs=on, **both) for on in (False, True)]
+    for net in nets:
+        net.fit(IMAGES, LABELS)
+    plain, captured = nets
+    atol = 2e-2 if precision == "bfloat16" else 1e-3
+    losses = [net.history[:, "train_loss"] for net in nets]
+    np.testing.assert_allclose(*losses, rtol=atol)
+    for one, other in zip(
+        plain.module_.state_dict().values(), captured.module_.state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=10 * atol, rtol=10 * atol)
+    np.testing.assert_allclose(
+        captured.predict_proba(IMAGES), plain.predict_proba(IMAGES), atol=10 * atol
+    )
+
+
+def test_batches_that_are_not_full_pass_as_they_are(device):
+    recorded = []
+    record = _captured.record
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_captured, "record", lambda *args: recorded.append(1) or record(*args))
+        net_of(device, cuda_graphs=True).fit(IMAGES, LABELS)
+    assert len(recorded) == 2  # 16 rows, and the 12 at the end of each epoch
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (
+            {"module": nn.Sequential(nn.Flatten(), MLP(192, 4, dropout=0.5))},
+            "it draws random numbers",
+        ),
+        ({"name": "SAFA"}, "some of its layers have hooks"),
+    ],
+    ids=["dropout", "SAFA"],
+)
+def test_what_cannot_be_replayed_is_said_and_trained_as_without(device, settings, why):
+    with pytest.warns(LongTailWarning, match=f"cuda_graphs=True has no effect on .*: {why}"):
+        captured = net_of(device, cuda_graphs=True, **settings).fit(IMAGES, LABELS)
+    plain = net_of(device, **settings).fit(IMAGES, LABELS)
+    np.testing.assert_allclose(
+        captured.history[:, "train_loss"], plain.history[:, "train_loss"], rtol=1e-5
+    )
+
+
+def test_losses_that_look_at_features_are_trained_as_without(device):
+    nets = [net_of(device, criterion=InfluenceBalancedLoss, cuda_graphs=on) for on in (False, True)]
+    nets[0].fit(IMAGES, LABELS)
+    with pytest.warns(LongTailWarning, match="some of its layers have hooks"):
+        nets[1].fit(IMAGES, LABELS)
+    losses = [net.history[:, "train_loss"] for net in nets]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_an_older_call_has_no_gradient_any_more(device):
+    passed = CapturedPasses(nn.Linear(3, 2).to(device))
+    x = torch.rand(5, 3, device=device, requires_grad=True)
+    first = passed(x).sum()
+    other = torch.rand(20, 3, device=device, requires_grad=True)
+    passed(other).sum().backward()  # of another size
+    first.backward()
+    first = passed(x).sum()
+    passed(x.detach())
+    with pytest.raises(RuntimeError, match="Take the gradients of a call before the next one"):
+        first.backward()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_passes_give_outputs_and_gradients_of_the_network(device, half):
+    net = SmallCNN(3, 4).to(device).eval().requires_grad_(False)
+    passed = CapturedPasses(net)
+    for n in (3, 8, 9, 16, 1, 16):
+        x = torch.rand(n, 3, 8, 8, device=device).to(memory_format=torch.channels_last)
+        x.requires_grad_()
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            one, other = passed(x), net(x)
+            gradients = [torch.autograd.grad(y.float().square().sum(), x)[0] for y in (one, other)]
+        assert one.shape == other.shape
+        assert one.dtype == other.dtype
+        tolerance = {"atol": 3e-2, "rtol": 3e-2} if half else {"atol": 1e-4, "rtol": 1e-4}
+        torch.testing.assert_close(one, other, **tolerance)
+        torch.testing.assert_close(*gradients, **tolerance)
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=half):
+            torch.testing.assert_close(passed(x.detach()), net(x), **tolerance)
+    assert passed(x[:0]).shape == (0, 4)
+
+
+@given(st.integers(1, 5000))
+def test_few_rows_are_added(n):
+    size = size_of_pass(n)
+    assert 0 <= size - n < max(8, 1 + n / 4)
+    assert size_of_pass(size) == size
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "cuda_graphs=True needs a network on a CUDA device. Got device='cpu'."),
+        ({"compile": True}, "Got compile=True beside it."),
+    ],
+)
+def test_what_graphs_do_not_go_with_is_refused(settings, message, monkeypatch):
+    if settings:
+        monkeypatch.setattr(_captured, "KIND", "cpu")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        net_of("cpu", cuda_graphs=True, **settings).fit(IMAGES, LABELS)
+
+
+@pytest.mark.gpu
+def test_a_network_that_looks_at_values_is_an_error():
+    class Looks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.own = nn.Linear(192, 4)
+
+        def forward(self, x):
+            x = self.own(x.flatten(1))
+            return x * float(x.mean().abs() < 1e9)
+
+    with pytest.raises(ValueError, match="which must not wait for the device"):
+        net_of("cuda", module=Looks(), cuda_graphs=True).fit(IMAGES, LABELS)
