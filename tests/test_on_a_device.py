@@ -106,7 +106,6 @@ def test_training_has_the_losses_of_the_cpu(name):
 def test_training_runs_in_half_precision_and_compiled(name, settings):
     if name == "SAFA" and settings.get("precision") == "float16":
         pytest.skip("refused: its networks' gradients would not be scaled")
-    torch.compiler.reset()
     net = _classifier(name, device=DEVICE, **settings).fit(IMAGES, LABELS)
     assert np.isfinite(net.history[:, "train_loss"]).all()
     assert net.predict(IMAGES).shape == LABELS.shape

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ltresample import _captured
 from ltresample._torch import unwrapped
@@ -107,22 +108,65 @@ class CapturedTraining:
 
     def _recorded(self, x: Tensor) -> Any:
         with _UnchangedBuffers(self.module):
-            shell = _Shell(self.module, self.half).train()
-            return _captured.record(shell, x.detach().clone())
+            return _Recorded(self.module, self.half, x)
 
 
 class _Shell(nn.Module):
-    """Takes the place of a network that is recorded, which stays as it is."""
+    """Takes the place of a network that is recorded, which stays as it is.
+
+    Its parameters are others on the same memory: the nodes at which gradients of the network's own
+    are added up may be alive from the last step, and belong to another stream than the recording.
+    """
 
     def __init__(self, module: nn.Module, half: torch.dtype | None):
         super().__init__()
-        self.module, self.half = module, half
+        trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.names, self.half = list(trained), half
+        self.own = nn.ParameterList([nn.Parameter(p.detach()) for p in trained.values()])
+        self._module = (module,)  # in a tuple it is not a submodule
 
     def forward(self, x: Tensor) -> Any:
+        (module,), own = self._module, dict(zip(self.names, self.own, strict=True))
         if self.half is None:
-            return self.module(x)
+            return functional_call(module, own, (x,))
         with torch.autocast(_captured.KIND, dtype=self.half, cache_enabled=False):
-            return self.module(x)
+            return functional_call(module, own, (x,))
+
+
+class _Recorded:
+    """A recorded pass, with gradients for the network's parameters."""
+
+    def __init__(self, module: nn.Module, half: torch.dtype | None, x: Tensor):
+        self.trained = [p for p in module.parameters() if p.requires_grad]
+        self.shell = _Shell(module, half).train()
+        self.replay = _captured.record(self.shell, x.detach().clone())
+
+    def __call__(self, x: Tensor) -> Any:
+        return _Through.apply(self, x, *self.trained)
+
+
+class _Through(torch.autograd.Function):
+    """Hands gradients of the shell's parameters to those of the network."""
+
+    @staticmethod
+    def forward(ctx: Any, recorded: _Recorded, x: Tensor, *trained: Tensor) -> Any:
+        with torch.enable_grad():
+            outputs = recorded.replay(x)
+        ctx.own = tuple(recorded.shell.own)
+        ctx.outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        detached = tuple(part.detach() for part in ctx.outputs)
+        return detached if isinstance(outputs, tuple) else detached[0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        pairs = [
+            (part, gradient)
+            for part, gradient in zip(ctx.outputs, gradients, strict=True)
+            if part.requires_grad
+        ]
+        outputs, gradients = zip(*pairs, strict=True)
+        found = torch.autograd.grad(outputs, ctx.own, gradients, allow_unused=True)
+        return None, None, *found
 
 
 class _UnchangedBuffers:

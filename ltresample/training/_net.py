@@ -144,6 +144,9 @@ class TrainingNet(DataNet):
             # not a component to skorch, which would want it made in an `initialize` method
             vars(self)["g_"] = self._run.synthesis.g_
             self._run.synthesis.join(self)
+            if self.compile and self._works_inside:
+                # code that was compiled for the same class without a hook would pass the hook over
+                torch.compiler.reset()
         if needs_of(unwrapped(self.criterion_)).features:
             self._run.watch = watch_head(self.module_, self._run.head_input)
 

@@ -32,6 +32,7 @@ def replayed(what, sample, allow_unused_input=False):
     params = (
         [p for p in what.parameters() if p.requires_grad] if hasattr(what, "parameters") else []
     )
+    assert all(p.grad_fn is None and p.grad is None for p in params)
     static = sample[0].detach().clone().requires_grad_(sample[0].requires_grad)
     last = {}
     with torch.enable_grad():
@@ -95,7 +96,8 @@ def test_training_is_that_without_graphs(device, name, precision):
     for net in nets:
         net.fit(IMAGES, LABELS)
     plain, captured = nets
-    atol = 2e-2 if precision == "bfloat16" else 1e-3
+    # another algorithm of a convolution rounds otherwise, and training goes on from there
+    atol = {"float32": 1e-3, "bfloat16": 2e-2 if device == "cpu" else 8e-2}[precision]
     losses = [net.history[:, "train_loss"] for net in nets]
     np.testing.assert_allclose(*losses, rtol=atol)
     for one, other in zip(

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ltresample import LongTailWarning, make_long_tailed
+from ltresample import LongTailWarning, M2mSampler, make_long_tailed
 from ltresample._random import Seed
 from ltresample.guides import classifier_of
 from ltresample.losses import LDAMLoss
@@ -443,6 +443,17 @@ def test_compiled_networks_give_the_same(digits):
     X, y = digits
     nets = [net_with(SAFA(), compile=on).fit(X, y) for on in (False, True)]
     np.testing.assert_allclose(nets[0].predict_proba(X), nets[1].predict_proba(X), atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_code_that_was_compiled_for_a_network_without_hooks_is_not_used(digits):
+    compiled = {"compile": True, "compile__backend": "aot_eager"}
+    net_with(M2mSampler(g="f"), **compiled).fit(*digits)
+    losses = [
+        net_with(SAFA(), **settings).fit(*digits).history[:, "train_loss"]
+        for settings in ({}, compiled)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 @pytest.mark.distributed
