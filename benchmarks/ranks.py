@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
-__all__ = ["Pair", "Ranking", "compare", "critical_difference", "draw_ranking", "rank"]
+__all__ = [
+    "Pair",
+    "Ranking",
+    "compare",
+    "critical_difference",
+    "draw_ranking",
+    "means_of_shared",
+    "rank",
+]
 
 
 class Ranking(NamedTuple):
@@ -92,6 +100,38 @@ def rank(scores: np.ndarray, names: Sequence[str], *, smaller_is_better: bool = 
     p = float(friedmanchisquare(*values.T).pvalue) if scores.shape[1] > 2 else np.nan
     cd = critical_difference(scores.shape[1], len(scores))
     return Ranking(list(names), ranks, p, cd, len(scores))
+
+
+def means_of_shared(
+    columns: Sequence[dict[str, dict[Any, float]]],
+) -> tuple[list[str], list[np.ndarray]]:
+    """Average each column over the repeats that all columns have of a table.
+
+    Parameters
+    ----------
+    columns : list of dict
+        Of each method, table to repeat to value.
+
+    Returns
+    -------
+    tables : list of str
+        Tables of which all have a repeat, sorted.
+    means : list of ndarray of shape (n_tables,)
+        Of each column.
+
+    Examples
+    --------
+    >>> means_of_shared([{"a": {0: 1.0, 1: 2.0}, "b": {0: 5.0}}, {"a": {1: 4.0}, "b": {}}])
+    (['a'], [array([2.]), array([4.])])
+    """
+    shared = {
+        table: set.intersection(*(set(column.get(table, ())) for column in columns))
+        for table in (columns[0] if columns else ())
+    }
+    tables = sorted(table for table, repeats in shared.items() if repeats)
+    return tables, [
+        np.array([np.mean([column[t][r] for r in shared[t]]) for t in tables]) for column in columns
+    ]
 
 
 def compare(own: np.ndarray, other: np.ndarray, *, tie: float = 0.0005) -> Pair:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.ranks import Pair, compare
+from benchmarks.ranks import Pair, compare, means_of_shared
 
 __all__ = [
     "QUESTIONS",
@@ -113,11 +113,9 @@ def paired(
     keep : callable
         From the name of a table to whether it counts.
     """
-    own, other = of.get(row, {}), of.get(rival, {})
-    shared = {table: own[table].keys() & other[table].keys() for table in own.keys() & other.keys()}
-    tables = sorted(table for table, repeats in shared.items() if repeats and keep(table))
-    columns = [[np.mean([x[t][r] for r in shared[t]]) for t in tables] for x in (own, other)]
-    return np.array(columns[0]), np.array(columns[1])
+    tables, means = means_of_shared([of.get(row, {}), of.get(rival, {})])
+    kept = np.array([keep(table) for table in tables], dtype=bool)
+    return means[0][kept], means[1][kept]
 
 
 def answers(of: dict[str, dict[str, dict]], question: Question) -> Iterator[Answer]:
@@ -198,19 +196,12 @@ def nested(of: dict[str, dict[str, dict]]) -> Nested | None:
     names = [n for n in (*CANDIDATES, *REFERENCES) if all(n in own[m] for m in RANKING)]
     most = max((len(own[RANKING[0]][n]) for n in names), default=0)
     names = [n for n in dict.fromkeys(names) if len(own[RANKING[0]][n]) == most]
-    shared = {
-        table: set.intersection(*(set(own[m][n].get(table, ())) for n in names for m in RANKING))
-        for table in (own[RANKING[0]][names[0]] if names else ())
-    }
-    tables = sorted(table for table, repeats in shared.items() if repeats)
+    both_scores = [(n, m) for n in names for m in RANKING]
+    tables, means = means_of_shared([own[m][n] for n, m in both_scores])
     candidates = [name for name in CANDIDATES if name in names]
     if len(tables) < 2 or len(candidates) < 2:
         return None
-    values = {
-        (n, m): np.array([np.mean([own[m][n][t][r] for r in shared[t]]) for t in tables])
-        for n in names
-        for m in RANKING
-    }
+    values = dict(zip(both_scores, means, strict=True))
     even = np.arange(len(tables)) % 2 == 0
     both = {n: np.mean([values[n, m] for m in RANKING], axis=0) for n in candidates}
     chosen = [max(candidates, key=lambda n: both[n][part].mean()) for part in (even, ~even)]

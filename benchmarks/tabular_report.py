@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.ranks import Ranking, compare, draw_ranking, rank
+from benchmarks.ranks import Ranking, compare, draw_ranking, means_of_shared, rank
 from benchmarks.tabular_questions import paired, write_questions
 from benchmarks.tabular_rows import CLASSIFIERS, FORESTS
 
@@ -86,13 +86,8 @@ def complete(of: dict[str, dict[str, dict]]) -> Scores:
     of = {name: own for name, own in of.items() if name in RANKED} or of
     most = max(len(own) for own in of.values())
     names = [name for name, own in of.items() if len(own) == most]
-    shared = {
-        table: set.intersection(*(set(of[name].get(table, ())) for name in names))
-        for table in of[names[0]]
-    }
-    tables = sorted(table for table, repeats in shared.items() if repeats)
-    values = [[np.mean([of[name][t][r] for r in shared[t]]) for name in names] for t in tables]
-    return Scores(tables, names, np.array(values))
+    tables, means = means_of_shared([of[name] for name in names])
+    return Scores(tables, names, np.stack(means, axis=1))
 
 
 def write_report(records: list[dict[str, Any]], folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from imblearn.over_sampling import SMOTE, RandomOverSampler
+from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss
@@ -19,6 +19,7 @@ from ltresample.class_counts import PartialFill
 from ltresample.over_sampling import M2mSampler, ResampledClassifier
 from ltresample.over_sampling._data import labels_of
 from ltresample.over_sampling._guide_vote import GuideVote
+from ltresample.over_sampling._trial_samplers import guide_alone, smote_for
 from ltresample.over_sampling._trials import (
     Trained,
     Trial,
@@ -260,7 +261,7 @@ def _trials(
             random_state=seed,
         ),
     )
-    none = Trial("none", voter=lambda: M2mSampler(sampling_strategy={}, random_state=seed))
+    none = Trial("none", voter=lambda: guide_alone(seed))
     answers = {"plain": "plain"}
     synthetic = {"plain": "M2m"}
     if proba:
@@ -273,7 +274,7 @@ def _trials(
             Trial("duplicates", lambda y, g: RandomOverSampler(random_state=seed)),
             {"plain": "duplicates"},
         ),
-        (Trial("SMOTE", lambda y, g: _smote(y, seed)), {"plain": "SMOTE"}),
+        (Trial("SMOTE", lambda y, g: smote_for(y, seed)), {"plain": "SMOTE"}),
         (recipe, synthetic),
     ]
     if weight_keyword(classifier) is None:
@@ -289,11 +290,6 @@ class _Always(NamedTuple):
 
     def __call__(self, classifier: Any) -> Any:
         return clone(self.model)
-
-
-def _smote(y: np.ndarray, seed: int) -> SMOTE:
-    smallest = int(np.unique(y, return_counts=True)[1].min())
-    return SMOTE(k_neighbors=max(1, min(5, smallest - 1)), random_state=seed)
 
 
 def _weights(sample_weight: Any, labels: np.ndarray, classifier: Any) -> np.ndarray | None:

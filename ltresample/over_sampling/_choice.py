@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
 
 from ltresample._estimators import offers, weight_keyword
 from ltresample.class_counts import PartialFill
 from ltresample.over_sampling._m2m import M2mSampler
+from ltresample.over_sampling._trial_samplers import guide_alone, smote_for
 from ltresample.over_sampling._trials import Result, Trial, paired_interval
 
 __all__ = ["ChoiceReport", "Option", "Tally", "choose", "ways"]
@@ -66,7 +66,7 @@ def ways(classifier: Any, seed: int, *, votes: bool) -> tuple[list[Trial], list[
     proba, weights = offers(classifier, "predict_proba"), weight_keyword(classifier) is not None
 
     def voter() -> M2mSampler:
-        return M2mSampler(sampling_strategy={}, random_state=seed)
+        return guide_alone(seed)
 
     votes = votes and proba
     trials = [Trial("none", voter=voter if votes else None)]
@@ -109,14 +109,7 @@ def _sampled(seed: int, *, soft: bool, filled: bool) -> list[Trial]:
         trials.append(Trial("M2m", lambda y, g: M2mSampler(g=g, random_state=seed)))
     share = "auto" if filled else PartialFill(_SMOTE_SHARE)
     name = "SMOTE" if filled else f"SMOTE {_SMOTE_SHARE:.0%}"
-    return [*trials, Trial(name, lambda y, g: _smote(y, share, seed))]
-
-
-def _smote(y: np.ndarray, share: Any, seed: int) -> SMOTE:
-    smallest = int(np.unique(y, return_counts=True)[1].min())
-    return SMOTE(
-        sampling_strategy=share, k_neighbors=max(1, min(5, smallest - 1)), random_state=seed
-    )
+    return [*trials, Trial(name, lambda y, g: smote_for(y, seed, share))]
 
 
 class Tally:
