@@ -96,9 +96,9 @@ def test_each_thing_has_one_home(path):
         assert not roots & FORBIDDEN_IN_SYNTHESIS
     if own != "distances":
         assert "ot" not in roots
-    if own not in ("_torch",):
+    if own not in ("_torch", "_captured"):
         said = re.findall(r"""["']cuda["':]|\.cuda\b""", text)
-        assert not said, f"only _torch.py says cuda: {said}"
+        assert not said, f"only _torch.py and _captured.py say cuda: {said}"
     if own != "_random":
         made = re.findall(
             r"default_rng\(|torch\.Generator\(|RandomState\(|manual_seed\(", code(text)

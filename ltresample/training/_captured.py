@@ -33,7 +33,7 @@ def check_graphs(net: Any) -> None:
     if place_of(net).type != _captured.KIND:
         raise ValueError(
             f"cuda_graphs=True needs a network on a CUDA device. Got device={str(place_of(net))!r}. "
-            "Pass device='cuda', or leave cuda_graphs out."
+            f"Pass device={_captured.KIND!r}, or leave cuda_graphs out."
         )
     if net.compile or net.accelerator is not None:
         other = "compile=True" if net.compile else "an accelerator"
