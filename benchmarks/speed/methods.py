@@ -1,7 +1,7 @@
 """Seconds of a training step and of an epoch for each method, and what the device could do at most.
 
     python -m benchmarks.speed methods --quick                # a small setting, to see that it works
-    python -m benchmarks.speed methods --device cuda --steps 50 --precision bfloat16
+    python -m benchmarks.speed methods --device cuda --steps 50 --precision bfloat16 --cuda-graphs
 
 ResNet-32 on 8-bit noise of CIFAR's size with the class counts of CIFAR-10-LT at an imbalance factor of
 100, cropped and flipped, in batches of 128, trained by the classifier as a user would. M2m and
@@ -9,8 +9,8 @@ distribution matching take ten steps against a second ResNet-32; every step of O
 methods stand two loops of plain PyTorch: ERM, and M2m as a first version would be written (gradients of
 all slots, without folding; see `benchmarks.speed.images`).
 
-On CUDA each method is measured once more with ``cuda_graphs=True`` ("captured"), and the most memory
-that its tensors took is told.
+With ``--cuda-graphs`` each method is measured once more with its passes recorded ("captured"). On CUDA
+the most memory that its tensors took is told.
 
 Seconds are medians over epochs, the first left out. An epoch is one of CIFAR-10-LT, 12,406 images.
 Operations are counted in the first epoch (multiply and add are two); the share of the limit is their
@@ -197,7 +197,7 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     }
     for name, settings in methods(options.device, options.synthesis_steps).items():
         rows[name] = trained(settings, options)
-        if options.device.startswith("cuda") and name not in NOT_CAPTURED:
+        if options.cuda_graphs and name not in NOT_CAPTURED:
             rows[f"{name}, captured"] = trained(settings, options, cuda_graphs=True)
     return rows
 
@@ -214,6 +214,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--synthesis-steps", type=int, default=10, help="of M2m and DM")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cuda-graphs", action="store_true", help="also with recorded passes")
     parser.add_argument("--quick", action="store_true", help="2 steps of 16 images, one epoch")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append a line of JSON")
     options = parser.parse_args(argv)
