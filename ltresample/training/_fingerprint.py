@@ -27,7 +27,14 @@ from ltresample.training._fingerprint_code import CODE_KINDS, package_root
 
 __all__ = ["fingerprint_of", "hash_of"]
 
-WITHOUT_INFLUENCE = {"checkpoint_dir", "verbose", "device", "rows_on_device", "callbacks"}
+WITHOUT_INFLUENCE = {
+    "checkpoint_dir",
+    "verbose",
+    "device",
+    "rows_on_device",
+    "cuda_graphs",
+    "callbacks",
+}
 CHUNK = 4096  # rows that are hashed together
 PLAIN = (bool, int, float, complex, str, bytes, type(None), types.EllipsisType)
 BY_CLASS = {"builtins", "accelerate", "tqdm"}  # iterators, handles

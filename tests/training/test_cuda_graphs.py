@@ -180,6 +180,12 @@ def test_passes_give_outputs_and_gradients_of_the_network(device, half):
     assert passed(x[:0]).shape == (0, 4)
 
 
+def test_a_run_is_the_same_run_with_graphs(device, tmp_path):
+    for on in (False, True):
+        net_of(device, cuda_graphs=on, checkpoint_dir=tmp_path).fit(IMAGES, LABELS)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @given(st.integers(1, 5000))
 def test_few_rows_are_added(n):
     size = size_of_pass(n)
