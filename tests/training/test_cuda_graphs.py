@@ -40,7 +40,8 @@ def replayed(what, sample, allow_unused_input=False):
     with torch.enable_grad():
         for _ in range(3):
             last["out"] = what(static)
-    place = last["out"].detach().clone()
+    several = isinstance(last["out"], tuple)
+    places = [part.detach().clone() for part in (last["out"] if several else (last["out"],))]
 
     class Replay(torch.autograd.Function):
         @staticmethod
@@ -49,13 +50,17 @@ def replayed(what, sample, allow_unused_input=False):
             with torch.no_grad():
                 static.copy_(x)
             with torch.enable_grad():
-                last["out"] = what(static)
-            return place.copy_(last["out"].detach()).detach()
+                out = what(static)
+            last["out"] = out = out if several else (out,)
+            given = tuple(p.copy_(o.detach()).detach() for p, o in zip(places, out, strict=True))
+            return given if several else given[0]
 
         @staticmethod
-        def backward(ctx, gradient):
+        def backward(ctx, *gradients):
             inputs = [part for part in (static, *params) if part.requires_grad]
-            found = iter(torch.autograd.grad(last["out"], inputs, gradient))
+            pairs = zip(last["out"], gradients, strict=True)
+            out, gradients = zip(*((o, g) for o, g in pairs if o.requires_grad), strict=True)
+            found = iter(torch.autograd.grad(out, inputs, gradients))
             return tuple(next(found) if part.requires_grad else None for part in (static, *params))
 
     return lambda x: Replay.apply(x, *params)
@@ -144,6 +149,25 @@ def test_what_cannot_be_replayed_is_said_and_trained_as_without(device, settings
     np.testing.assert_allclose(
         captured.history[:, "train_loss"], plain.history[:, "train_loss"], rtol=1e-5
     )
+
+
+class Two(nn.Module):
+    """Gives logits and something beside them."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = SmallCNN(3, len(COUNTS), generator=torch.Generator().manual_seed(0))
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    def forward(self, x):
+        logits = self.network(x)
+        return logits, logits.detach()[:, :2] @ self.frozen.weight
+
+
+def test_networks_with_several_outputs_and_frozen_layers(device):
+    nets = [net_of(device, module=Two(), cuda_graphs=on) for on in (False, True)]
+    losses = [net.fit(IMAGES, LABELS).history[:, "train_loss"] for net in nets]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_losses_that_look_at_features_are_trained_as_without(device):
