@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _check_budget(options.budget)
         _check_device(options.device)
+        _check_graphs(options)
         suite = load_suite(options.suite)
         runs = suite.chosen(rows=options.only, variants=options.variants)
         check_claims(suite.runs)
@@ -95,6 +96,15 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     _write_tables(suite, options)
     return min(n_failed, 1)
+
+
+def _check_graphs(options: argparse.Namespace) -> None:
+    """Refuse recorded passes on a device that has none."""
+    if options.cuda_graphs and not options.device.startswith("cuda"):
+        raise ValueError(
+            f"--cuda-graphs needs a CUDA device. Got --device {options.device}. Pass --device cuda, "
+            "or leave --cuda-graphs out."
+        )
 
 
 def _check_device(device: str) -> None:

@@ -25,6 +25,13 @@ def test_a_device_that_is_not_there_is_an_error_before_any_run(tmp_path, capsys)
     assert not list(tmp_path.iterdir())
 
 
+def test_recorded_passes_are_refused_elsewhere_before_any_run(tmp_path, capsys):
+    places = ["--records", str(tmp_path), "--tables", str(tmp_path)]
+    assert main(["smoke", "--cuda-graphs", *places]) == 2
+    assert "--cuda-graphs needs a CUDA device. Got --device cpu." in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_estimators_with_a_device_are_put_there():
     there = Task("s", "v", "r", {}, 0, None, "meta", True)
     here = Task("s", "v", "r", {}, 0, None)
