@@ -17,10 +17,11 @@ from benchmarks.rst import percent, rst_table, with_zeros
 from benchmarks.suites import Run, load_suite
 from benchmarks.trunks import Stretch, plan, trainings_of
 
-__all__ = ["candidates", "claims", "costs", "scores", "settings"]
+__all__ = ["candidates", "claims", "costs", "milder", "scores", "settings"]
 
 SUITE, SETTINGS = "fashion_mnist_lt", "fashion_mnist_lt_settings"
 VARIANT, REFERENCE = "IF 100", "DRS"
+MILDER, ITS_REFERENCES = "IF 50", ("DRS", "BS")
 CANDIDATE_KEYS = ("acceptance", "synthetic", "seen_as_label", "seen_as_source")
 
 
@@ -98,6 +99,35 @@ def _score_row(results: Results, run: Run) -> list[str]:
         cells.append(percent(results.scores(run, "last", name)))
     cells += [percent(results.worst_class(run, "last")), percent(_searched(results, run))]
     return [*cells, str(len(results.of[VARIANT, run.row]))]
+
+
+def milder(records: Path) -> str:
+    """Return scores of the main rows at half the imbalance, beside two references."""
+    results = _results(records, SUITE)
+    runs = results.runs(MILDER)
+    if not runs:
+        return ""
+    header = ["method", "bACC", "95 %"]
+    for name in ITS_REFERENCES:
+        header += [f"over {name}", "95 %", "seed by seed"]
+    body = [_milder_row(results, run) for run in runs]
+    note = f"""With 1,000 to 20 images a class, main rows only, means over {_seeds(results, runs)}:
+balanced accuracy and paired differences, with bootstrap intervals over test images and seeds.
+``python -m benchmarks.run {SUITE} --variants "{MILDER}" --only {" ".join(run.row for run in runs)}``:"""
+    return f"{note}\n\n{rst_table([header, *body])}"
+
+
+def _milder_row(results: Results, run: Run) -> list[str]:
+    own = _interval(results, run.row, None, MILDER)
+    cells = [run.row, f"{100 * own.mean:.1f}", _range(own)]
+    for name in ITS_REFERENCES:
+        apart = None if run.row == name else _interval(results, run.row, name, MILDER)
+        if apart is None:
+            cells += 3 * ["\\-"]
+            continue
+        each = _by_seed(results, run.row, name, MILDER)
+        cells += [_signed(apart.mean), _range(apart), ", ".join(map(_signed, each))]
+    return cells
 
 
 def _searched(results: Results, run: Run) -> list[float]:
@@ -307,9 +337,9 @@ def _interval(
     return bootstrap.difference(correct, results.correct(variant, reference, seeds))
 
 
-def _by_seed(results: Results, row: str, over: str) -> list[float]:
+def _by_seed(results: Results, row: str, over: str, variant: str = VARIANT) -> list[float]:
     """Return the differences in bACC of the seeds that both rows have."""
-    own, its = results.of[VARIANT, row], results.of[VARIANT, over]
+    own, its = results.of[variant, row], results.of[variant, over]
     both = [seed for seed in own if seed in its]
     name = "balanced_accuracy"
     return [own[s]["last"]["scores"][name] - its[s]["last"]["scores"][name] for s in both]
@@ -323,7 +353,7 @@ def _printed(claim: Claim) -> float:
 
 
 def _seeds(results: Results, runs: list[Run]) -> str:
-    counts = [len(results.of[VARIANT, run.row]) for run in runs]
+    counts = [len(results.of[run.variant, run.row]) for run in runs]
     if max(counts) == 1:
         return "one seed"
     return (

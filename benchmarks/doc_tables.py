@@ -241,6 +241,7 @@ FILES: dict[str, Callable[[Path], str]] = {
     "reuters.inc": _suite("reuters"),
     "cifar10_lt_cpu.inc": _suite("cifar10_lt_cpu", partial=True),
     "fashion_mnist_lt.inc": doc_images.scores,
+    "fashion_mnist_lt_50.inc": doc_images.milder,
     "fashion_mnist_lt_claims.inc": doc_images.claims,
     "fashion_mnist_lt_settings.inc": doc_images.settings,
     "fashion_mnist_lt_candidates.inc": doc_images.candidates,

@@ -51,6 +51,18 @@ def test_scores_stand_beside_deferred_resampling(tmp_path):
     assert m2m[-5:] == ["75.0", "75.0", "75.0", "25.0", "2"]
 
 
+def test_the_main_rows_stand_beside_two_references_at_half_the_imbalance(tmp_path):
+    write(tmp_path, "fashion_mnist_lt", {"DRS": [10, 11], "BS": [14], "M2m": [15, 15]}, "IF 50")
+    text = doc_images.milder(tmp_path)
+    assert '--variants "IF 50" --only DRS BS M2m``' in text
+    line = " ".join(cells(text, "M2m "))
+    assert line.startswith("M2m 75.0 ")
+    assert "+25.0, +20.0" in line, "seed by seed"
+    assert line.endswith("+5.0"), "of the seed that both have"
+    assert cells(text, "DRS ")[5:8] == ["\\-"] * 3
+    assert not doc_images.scores(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("m2m", "drs", "said"),
     [
