@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["CapturedPasses", "record", "size_of_pass"]
+__all__ = ["CapturedPasses", "Places", "record", "size_of_pass"]
 
 KIND = "cuda"  # of devices that have graphs
 
@@ -44,6 +44,8 @@ def record(what: Any, sample: Tensor) -> Callable[[Tensor], Any]:
     with torch.enable_grad(), torch.autocast(KIND, enabled=False), _fastest_convolutions():
         try:
             return torch.cuda.make_graphed_callables(what, (sample,), allow_unused_input=True)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as err:
             raise ValueError(
                 "cuda_graphs=True records the passes of the networks, which must not wait for the "
@@ -67,13 +69,45 @@ def _fastest_convolutions() -> Iterator[None]:
         cudnn.benchmark = before
 
 
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Places:
+    """What a recorded pass takes from a network: where its parameters and buffers lie, and no hooks.
+
+    Parameters
+    ----------
+    network : nn.Module or callable
+        Anything but a module has none.
+    """
+
+    def __init__(self, network: Any):
+        is_module = isinstance(network, nn.Module)
+        self._tensors = [*network.parameters(), *network.buffers()] if is_module else []
+        self._parts = [*network.modules()] if is_module else []
+        self._before = self._now()
+
+    def _now(self) -> list[int]:
+        return [tensor.data_ptr() for tensor in self._tensors]
+
+    def have_changed(self) -> bool:
+        """Return whether one was moved since this was asked before."""
+        before, self._before = self._before, self._now()
+        return before != self._before
+
+    def have_hooks(self) -> bool:
+        """Return whether a layer has hooks, which a recorded pass would pass over."""
+        return any(getattr(part, kind) for part in self._parts for kind in _HOOKS)
+
+
 class CapturedPasses:
     """A network in evaluation mode, with gradients with respect to rows, as recorded passes.
 
     Parameters
     ----------
     network : callable
-        From rows (n, ...) to rows of outputs (n, ...). Its parameters may change in place.
+        From rows (n, ...) to rows of outputs (n, ...). Where its parameters are moved to other
+        memory, passes are recorded anew.
 
     Raises
     ------
@@ -96,13 +130,16 @@ class CapturedPasses:
     def __init__(self, network: Callable[[Tensor], Tensor]):
         self.network = network
         self._passes: dict[Any, _Pass] = {}
+        self._places = Places(network)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the outputs for some rows."""
-        if x.device.type != KIND or not len(x):
+        if x.device.type != KIND or not len(x) or self._places.have_hooks():
             return self.network(x)
+        if self._places.have_changed():
+            self._passes.clear()
         half = torch.is_autocast_enabled(KIND), torch.get_autocast_dtype(KIND)
-        key = (size_of_pass(len(x)), *x.shape[1:], x.dtype, _layout(x), *half)
+        key = (size_of_pass(len(x)), *x.shape[1:], x.dtype, _is_channels_last(x), *half)
         if key not in self._passes:
             self._passes[key] = _Pass(self.network, x, *half)
         return self._passes[key](x)
@@ -113,7 +150,7 @@ class _Pass:
 
     def __init__(self, network: Callable[[Tensor], Tensor], x: Tensor, half: bool, dtype: Any):
         self.size, self.serial = size_of_pass(len(x)), 0
-        layout = torch.channels_last if _layout(x) else torch.contiguous_format
+        layout = torch.channels_last if _is_channels_last(x) else torch.contiguous_format
 
         def passed(rows: Tensor) -> Tensor:
             with torch.autocast(KIND, dtype=dtype, enabled=half, cache_enabled=False):
@@ -150,6 +187,6 @@ class _Once(torch.autograd.Function):
         return gradient, None
 
 
-def _layout(x: Tensor) -> bool:
+def _is_channels_last(x: Tensor) -> bool:
     """Return whether channels are last."""
     return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)

@@ -45,6 +45,7 @@ from benchmarks.speed.images import (
     straightforward,
 )
 from ltresample.exceptions import LongTailWarning
+from ltresample.guides import Classifier
 from ltresample.over_sampling import (
     DistributionMatchingOversampler,
     M2mSampler,
@@ -150,6 +151,23 @@ def bare_loop(options: argparse.Namespace, **settings: Any) -> dict[str, float]:
     return {"seconds": float(np.median(taken))}
 
 
+def input_gradient(options: argparse.Namespace, *, cuda_graphs: bool = False) -> dict[str, float]:
+    """Take the gradient of a guide with respect to a batch, as a descent does in each step."""
+    classifier = Classifier([network(1).to(options.device).eval().requires_grad_(False)])
+    if cuda_graphs:
+        classifier.capture()
+    x = torch.rand(options.batch, 3, 32, 32, device=options.device)
+    x = x.to(memory_format=torch.channels_last).requires_grad_()
+    half = getattr(torch, options.precision)
+    kind = torch.device(options.device).type
+
+    def work() -> None:
+        with torch.autocast(kind, dtype=half, enabled=half != torch.float32):
+            torch.autograd.grad(classifier.log_proba(x).sum(), x)
+
+    return {"seconds": _fastest(work, options.device)}
+
+
 def limits(options: argparse.Namespace) -> dict[str, float]:
     """Measure operations a second of a matrix product and of ResNet-32's convolutions."""
     kind = {"device": options.device, "dtype": getattr(torch, options.precision)}
@@ -195,6 +213,9 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         "plain loop, ERM": bare_loop(options),
         "plain loop, M2m": bare_loop(options, rewrite=written_out, balanced=True),
     }
+    rows["gradient of g"] = input_gradient(options)
+    if options.cuda_graphs:
+        rows["gradient of g, captured"] = input_gradient(options, cuda_graphs=True)
     for name, settings in methods(options.device, options.synthesis_steps).items():
         rows[name] = trained(settings, options)
         if options.cuda_graphs and name not in NOT_CAPTURED:
@@ -225,14 +246,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def table(rows: dict[str, dict[str, float]], rates: dict[str, float]) -> list[str]:
     """Return the lines of the table."""
-    head = f"{'':22}{'ms/step':>10}{'s/epoch':>10}{'x plain':>9}{'MiB':>7}{'GFLOP':>9}"
+    head = f"{'':24}{'ms/step':>10}{'s/epoch':>10}{'x plain':>9}{'MiB':>7}{'GFLOP':>9}"
     lines = [f"{head}{'of product':>12}{'of convolution':>16}"]
     for name, row in rows.items():
         plain = "plain loop, M2m" if "M2m" in name else "plain loop, ERM"
         ratio = row["seconds"] / rows[plain]["seconds"]
         epoch = row["epoch"]
         memory = f"{row['memory'] / 2**20:7.0f}" if "memory" in row else 7 * " "
-        line = f"{name:22}{1e3 * row['seconds']:10.1f}{epoch:10.1f}{ratio:9.2f}{memory}"
+        line = f"{name:24}{1e3 * row['seconds']:10.1f}{epoch:10.1f}{ratio:9.2f}{memory}"
         if "operations" in row:
             rate = row["operations"] / row["seconds"]
             shares = (rate / rates["product"], rate / rates["convolution"])

@@ -62,6 +62,7 @@ class CapturedTraining:
         self.half = HALF.get(precision)
         self.seen: set[Any] = set()
         self.passes: dict[Any, Any] = {}
+        self.places = _captured.Places(self.module)
         self.given_up = False
 
     def __call__(self, x: Any) -> Any:
@@ -70,31 +71,34 @@ class CapturedTraining:
             return None
         if not torch.is_grad_enabled() or x.device.type != _captured.KIND or x.requires_grad:
             return None
-        # parameters that were frozen or replaced make another graph
-        own = tuple((p.data_ptr(), p.requires_grad) for p in self.module.parameters())
-        key = (*x.shape, *x.stride(), x.dtype, own)
+        if self.places.have_changed():
+            self.seen.clear()
+            self.passes.clear()
+        # layers that were frozen, or put in another mode, make another graph
+        frozen = tuple(p.requires_grad for p in self.module.parameters())
+        modes = tuple(part.training for part in self.module.modules())
+        key = (*x.shape, *x.stride(), x.dtype, frozen, modes)
+        if self.places.have_hooks():
+            return self._give_up("some of its layers have hooks")
         if key not in self.passes:
-            if key not in self.seen or len(self.passes) == N_SHAPES or not self._may_record(x):
+            if key not in self.seen or len(self.passes) == N_SHAPES:
                 self.seen.add(key)
                 return None
+            if self._draws(x):
+                return self._give_up("it draws random numbers in a pass")
             self.passes[key] = self._recorded(x)
         return self.passes[key](x)
 
-    def _may_record(self, x: Tensor) -> bool:
-        why = None
-        if any(_has_hooks(part) for part in self.module.modules()):
-            why = "some of its layers have hooks"
-        elif self._draws(x):
-            why = "it draws random numbers in a pass"
-        if why is None:
-            return True
+    def _give_up(self, why: str) -> None:
+        """Record nothing any more, and replay nothing."""
         self.given_up = True
+        self.passes.clear()
         warnings.warn(
-            f"cuda_graphs=True has no effect on the training of {type(self.module).__name__}: {why}.",
+            "cuda_graphs=True has no effect on the training of "
+            f"{type(self.module).__name__} from here on: {why}.",
             LongTailWarning,
             stacklevel=2,
         )
-        return False
 
     def _draws(self, x: Tensor) -> bool:
         """Return whether a pass changes the state of the device's generator."""
@@ -182,8 +186,3 @@ class _UnchangedBuffers:
         with torch.no_grad():
             for buffer, saved in zip(self.buffers, self.saved, strict=True):
                 buffer.copy_(saved)
-
-
-def _has_hooks(part: nn.Module) -> bool:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(part, kind) for kind in kinds)

@@ -150,7 +150,8 @@ class DeferredRebalancingClassifier(TrainingNet):
         replay them. Small networks on a fast card are then several times faster, as launching their
         kernels one by one takes longer than running them; large ones gain little. Costs the memory of
         a recorded pass for each size of batch. Networks that draw random numbers in training, and
-        those with hooks (`SAFA`), are trained as without. Experimental: a pass that cannot be
+        those with hooks (`SAFA`, OTMix with a feature bank), are trained as without. What ``forward``
+        reads from Python is read when a pass is recorded. Experimental: a pass that cannot be
         recorded ends the run with an error.
     compile : bool, default=False
         Compile the network with `torch.compile`; ``compile__x`` are its parameters, such as

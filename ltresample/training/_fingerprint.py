@@ -41,7 +41,7 @@ BY_CLASS = {"builtins", "accelerate", "tqdm"}  # iterators, handles
 
 
 def fingerprint_of(net: Any, dataset: RowDataset, X_aux: Any, fit_params: dict[str, Any]) -> str:
-    """Tell runs apart by everything that has an influence on their result.
+    """Return what tells runs apart: a hash of everything that has an influence on their result.
 
     Rows, labels, sample weights, open-set samples and validation sets by all their bytes; settings,
     callbacks and networks by their values; functions and classes of the user by their code, with

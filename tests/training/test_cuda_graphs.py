@@ -4,7 +4,10 @@ On the CPU, with a stand-in for CUDA graphs that has their traps: fixed places f
 passes that warm up, gradients of the last call only. With a card, with CUDA graphs themselves.
 """
 
+import copy
 import re
+import types
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import torch
 from device_steps import METHODS, network
 from hypothesis import given
 from hypothesis import strategies as st
+from skorch.callbacks import Callback
 from torch import nn
 from torch.autograd.graph import get_gradient_edge
 
@@ -20,12 +24,13 @@ from ltresample._captured import CapturedPasses, size_of_pass
 from ltresample.losses import InfluenceBalancedLoss
 from ltresample.models import MLP, SmallCNN
 from ltresample.training import DeferredRebalancingClassifier, RandomCropFlip
+from ltresample.training._captured import _Shell
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 COUNTS = (40, 20, 10, 6)
 IMAGES = np.random.default_rng(0).integers(0, 256, (sum(COUNTS), 3, 8, 8), dtype=np.uint8)
 LABELS = np.repeat(np.arange(len(COUNTS)), COUNTS)
-NOT_CAPTURED = {"SAFA"}  # hooks
+NOT_CAPTURED = {"SAFA", "OTMix, feature bank"}  # hooks
 
 
 def replayed(what, sample, allow_unused_input=False):
@@ -72,6 +77,16 @@ def _has_a_node(p):
     return "seen" in get_gradient_edge(p).node.metadata
 
 
+@pytest.fixture
+def recorded(monkeypatch):
+    """Types of what was recorded."""
+    kinds, record = [], _captured.record
+    monkeypatch.setattr(
+        _captured, "record", lambda what, x: kinds.append(type(what)) or record(what, x)
+    )
+    return kinds
+
+
 @pytest.fixture(params=DEVICES)
 def device(request, monkeypatch):
     if request.param == "cpu":
@@ -103,11 +118,16 @@ def net_of(device, name=None, module=None, **settings):
 @pytest.mark.parametrize("name", [None, *sorted(set(METHODS) - NOT_CAPTURED)])
 @pytest.mark.filterwarnings("ignore::ltresample.exceptions.LongTailWarning")
 @pytest.mark.filterwarnings("error:cuda_graphs=True has no effect")
-def test_training_is_that_without_graphs(device, name, precision):
+def test_training_is_that_without_graphs(device, recorded, name, precision):
     both = {"precision": precision, "synthesis_precision": precision}
     nets = [net_of(device, name, cuda_graphs=on, **both) for on in (False, True)]
-    for net in nets:
-        net.fit(IMAGES, LABELS)
+    nets[0].fit(IMAGES, LABELS)
+    assert not recorded
+    nets[1].fit(IMAGES, LABELS)
+    # the network in training, and f and g where steps are taken against them
+    assert _Shell in recorded
+    guided = name is not None and name.startswith(("M2m", "DM"))
+    assert recorded.count(types.FunctionType) >= 2 if guided else set(recorded) == {_Shell}
     plain, captured = nets
     # another algorithm of a convolution rounds otherwise, and training goes on from there
     atol = {"float32": 1e-3, "bfloat16": 2e-2 if device == "cpu" else 8e-2}[precision]
@@ -122,13 +142,63 @@ def test_training_is_that_without_graphs(device, name, precision):
     )
 
 
-def test_batches_that_are_not_full_pass_as_they_are(device):
-    recorded = []
-    record = _captured.record
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_captured, "record", lambda *args: recorded.append(1) or record(*args))
-        net_of(device, cuda_graphs=True).fit(IMAGES, LABELS)
+def test_each_size_of_batch_is_recorded_once(device, recorded):
+    net_of(device, cuda_graphs=True).fit(IMAGES, LABELS)
     assert len(recorded) == 2  # 16 rows, and the 12 at the end of each epoch
+
+
+class _Changes(Callback):
+    """Does something to the network before an epoch."""
+
+    def __init__(self, epoch, what):
+        self.epoch, self.what = epoch, what
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) - 1 == self.epoch:
+            self.what(net.module_)
+
+
+def _move(module):
+    for p in module.parameters():
+        p.data = p.data.clone()
+
+
+def _freeze(module):
+    next(module.parameters()).requires_grad_(False)
+
+
+def _hold_statistics(module):
+    next(m for m in module.modules() if isinstance(m, nn.BatchNorm2d)).eval()
+
+
+def _hook(module):
+    next(module.children()).register_forward_hook(lambda layer, args, output: 0.5 * output)
+
+
+@pytest.mark.parametrize("name", [None, "M2m, guided by f"])
+@pytest.mark.parametrize("what", [_move, _freeze, _hold_statistics, _hook])
+@pytest.mark.filterwarnings("ignore::ltresample.exceptions.LongTailWarning")
+def test_what_changes_after_the_recording_is_noticed(device, recorded, name, what):
+    # a network without batch normalisation is passed in synthesis itself, not as a folded copy
+    plain = name is not None and what is not _hold_statistics
+    layers = [nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, len(COUNTS))]
+    losses = []
+    for on in (False, True):
+        torch.manual_seed(0)
+        module = nn.Sequential(*copy.deepcopy(layers)) if plain else None
+        net = net_of(device, name, module=module, cuda_graphs=on, max_epochs=5)
+        change = [_Changes(3, lambda module: (recorded.append("changed"), what(module)))]
+        net.set_params(callbacks=change, lr=0.1)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            losses.append(net.fit(IMAGES, LABELS).history[:, "train_loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    # nothing in the run without graphs; again after the change, but with hooks
+    first, second = (i for i, kind in enumerate(recorded) if kind == "changed")
+    assert first == 0
+    assert _Shell in recorded[:second]
+    assert (_Shell in recorded[second:]) == (what is not _hook)
+    assert any("have hooks" in str(w.message) for w in told) == (what is _hook)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +209,12 @@ def test_batches_that_are_not_full_pass_as_they_are(device):
             "it draws random numbers",
         ),
         ({"name": "SAFA"}, "some of its layers have hooks"),
+        ({"name": "OTMix, feature bank"}, "some of its layers have hooks"),
     ],
-    ids=["dropout", "SAFA"],
+    ids=["dropout", "SAFA", "feature bank"],
 )
 def test_what_cannot_be_replayed_is_said_and_trained_as_without(device, settings, why):
-    with pytest.warns(LongTailWarning, match=f"cuda_graphs=True has no effect on .*: {why}"):
+    with pytest.warns(LongTailWarning, match=f"no effect on .* from here on: {why}"):
         captured = net_of(device, cuda_graphs=True, **settings).fit(IMAGES, LABELS)
     plain = net_of(device, **settings).fit(IMAGES, LABELS)
     np.testing.assert_allclose(
@@ -210,6 +281,8 @@ def test_passes_give_outputs_and_gradients_of_the_network(device, half):
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=half):
             torch.testing.assert_close(passed(x.detach()), net(x), **tolerance)
     assert passed(x[:0]).shape == (0, 4)
+    net.register_forward_hook(lambda layer, args, output: 2 * output)
+    torch.testing.assert_close(passed(x), net(x), atol=1e-4, rtol=1e-4)
 
 
 def test_a_run_is_the_same_run_with_graphs(device, tmp_path):
