@@ -197,6 +197,7 @@ class _Running:
         self.waiting = jobs_of(tasks, hashes, known, place, unshared=options.unshared)
         self.done: set[str] = set()
         self.lost: set[str] = set()  # states that will not come: their training failed
+        self.later: set[str] = set()  # states that will not come today: the time was up
         self.n_failed = self.n_advanced = 0
         _limit_threads(max(task.spec["threads"] for task in missing))
 
@@ -248,10 +249,14 @@ class _Running:
         return self.options.deadline is not None and self._left() < 0
 
     def _drop_lost(self) -> None:
+        """Take out what cannot be done, and what that makes impossible in its turn."""
         for job in list(self.waiting):
             if job.needs & self.lost:
                 self.waiting.remove(job)
                 self._fail(job, RuntimeError("a training that it shares with other rows failed"))
+            elif job.needs & self.later:
+                self.waiting.remove(job)
+                self.later |= job.gives
 
     def _fail(self, job: Job, err: Exception) -> None:
         self.lost |= job.gives
@@ -283,7 +288,7 @@ class _Running:
         if ended.stopped_at is not None:
             self.n_advanced += ended.stopped_at > job.done_before
             self.progress.tell_stretch(job, f"stopped after epoch {ended.stopped_at}")
-            self.lost |= job.gives
+            self.later |= job.gives
             return
         self.n_advanced += 1
         self.done |= job.gives

@@ -217,6 +217,8 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     if options.cuda_graphs:
         rows["gradient of g, captured"] = input_gradient(options, cuda_graphs=True)
     for name, settings in methods(options.device, options.synthesis_steps).items():
+        if options.only and name not in options.only:
+            continue
         rows[name] = trained(settings, options)
         if options.cuda_graphs and name not in NOT_CAPTURED:
             rows[f"{name}, captured"] = trained(settings, options, cuda_graphs=True)
@@ -235,6 +237,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--synthesis-steps", type=int, default=10, help="of M2m and DM")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=[], metavar="METHOD", help="these only")
     parser.add_argument("--cuda-graphs", action="store_true", help="also with recorded passes")
     parser.add_argument("--quick", action="store_true", help="2 steps of 16 images, one epoch")
     parser.add_argument("--record", type=Path, metavar="FILE", help="append a line of JSON")

@@ -100,6 +100,14 @@ def device(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture
+def deterministic():
+    """Sums in one order: two trainings round alike."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
 def net_of(device, name=None, module=None, **settings):
     resampler = None
     if name is not None:
@@ -213,7 +221,9 @@ def test_what_changes_after_the_recording_is_noticed(device, recorded, name, wha
     ],
     ids=["dropout", "SAFA", "feature bank"],
 )
-def test_what_cannot_be_replayed_is_said_and_trained_as_without(device, settings, why):
+def test_what_cannot_be_replayed_is_said_and_trained_as_without(
+    device, settings, why, deterministic
+):
     with pytest.warns(LongTailWarning, match=f"no effect on .* from here on: {why}"):
         captured = net_of(device, cuda_graphs=True, **settings).fit(IMAGES, LABELS)
     plain = net_of(device, **settings).fit(IMAGES, LABELS)
