@@ -17,9 +17,10 @@ from benchmarks.rst import percent, rst_table, with_zeros
 from benchmarks.suites import Run, load_suite
 from benchmarks.trunks import Stretch, plan, trainings_of
 
-__all__ = ["candidates", "claims", "costs", "milder", "scores", "settings"]
+__all__ = ["candidates", "claims", "costs", "full_protocol", "milder", "scores", "settings"]
 
 SUITE, SETTINGS = "fashion_mnist_lt", "fashion_mnist_lt_settings"
+CARD, BASE = "cifar10_lt_card", "ERM"
 VARIANT, REFERENCE = "IF 100", "DRS"
 MILDER, ITS_REFERENCES = "IF 50", ("DRS", "BS", "CMO-DRW")
 CANDIDATE_KEYS = ("acceptance", "synthetic", "seen_as_label", "seen_as_source")
@@ -123,6 +124,42 @@ def _milder_row(results: Results, run: Run) -> list[str]:
         apart = None if run.row == name else _interval(results, run.row, name, MILDER)
         cells.append("\\-" if apart is None else f"{_signed(apart.mean)} ({_range(apart)})")
     return cells
+
+
+def full_protocol(records: Path) -> str:
+    """Return scores of the papers' protocol on a card, beside the papers' cells."""
+    results = _results(records, CARD)
+    runs = results.runs(VARIANT)
+    if not runs:
+        return ""
+    differences = [f"over {name}" for name in (BASE, REFERENCE)]
+    header = ["method", "bACC", *differences, "worst class", "accepted", "minutes"]
+    rows = [[*header, "in the paper", f"over {BASE}"]]
+    rows += [_card_row(results, run) for run in runs]
+    note = f"""Balanced accuracy in per cent after the last epoch, {_seeds(results, runs)}; in brackets
+bootstrap intervals over test images{" and seeds" if _seeds(results, runs) != "one seed" else ""}.
+*Minutes* are those of the row alone, its guide's epochs included, while another row trained on the same
+card. *In the paper*: balanced accuracy and its gain over plain training, means of three seeds.
+``python -m benchmarks.run {CARD} --device cuda --cuda-graphs``:"""
+    return f"{note}\n\n{rst_table(rows)}"
+
+
+def _card_row(results: Results, run: Run) -> list[str]:
+    own = _interval(results, run.row, None)
+    cells = [with_zeros(run.row), f"{100 * own.mean:.1f} ({_range(own)})"]
+    for name in (BASE, REFERENCE):
+        apart = None if run.row == name else _interval(results, run.row, name)
+        cells.append("\\-" if apart is None else f"{_signed(apart.mean)} ({_range(apart)})")
+    seconds = [sum(r["seconds"].values()) for r in results.of[VARIANT, run.row].values()]
+    cells += [percent(results.worst_class(run, "last")), percent(_searched(results, run))]
+    cells.append(f"{np.mean(seconds) / 60:.1f}")
+    cell = results.paper_cell(run, "bACC")
+    if cell is None:
+        return [*cells, "\\-", "\\-"]
+    plain = results.paper_cell(run._replace(paper_row=BASE), "bACC")
+    is_gain = plain is not None and plain.paper == cell.paper and run.row != BASE
+    gain = f"{cell.value - plain.value:+.1f}" if is_gain else "\\-"
+    return [*cells, f"{cell.value:.1f} ({cell.paper})", gain]
 
 
 def _searched(results: Results, run: Run) -> list[float]:

@@ -240,6 +240,7 @@ FILES: dict[str, Callable[[Path], str]] = {
     "text.inc": on_text,
     "reuters.inc": _suite("reuters"),
     "cifar10_lt_cpu.inc": _suite("cifar10_lt_cpu", partial=True),
+    "cifar10_lt_card.inc": doc_images.full_protocol,
     "fashion_mnist_lt.inc": doc_images.scores,
     "fashion_mnist_lt_50.inc": doc_images.milder,
     "fashion_mnist_lt_claims.inc": doc_images.claims,

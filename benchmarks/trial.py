@@ -20,6 +20,7 @@ from benchmarks.data_sets import TrainTest, hash_of, in_unit_range, load, split
 from benchmarks.provenance import commit, machine, source_hash, versions
 from benchmarks.records import run_key
 from benchmarks.suites import Task
+from benchmarks.trunks import ROLES
 from benchmarks.units import Unit, newest
 from ltresample.metrics import LongTailReport
 
@@ -151,7 +152,8 @@ def _trained(unit: Unit, parts: Parts, hashed: str) -> dict[str, Any]:
         sampler = _placed(made(spec["sampler"], "sampler"), task)
         X, y = clock.timed("sampling", lambda: sampler.fit_resample(X, y))
     settings = spec["classifier"] if unit.stretch is None else unit.stretch.classifier
-    classifier = _placed(made(settings, "classifier"), task)
+    role = "classifier" if unit.stretch is None else unit.stretch.role
+    classifier = _placed(made(settings, role), task)
     if "wrap" in spec:
         classifier = made({**spec["wrap"], "estimator": _untold(classifier)}, "wrap")
     else:
@@ -207,8 +209,8 @@ def _maker(
     def guide(name: str, path: str) -> Any:
         if name in unit.guides:
             return _guide_from_state(unit, name, made, parts, clock)
-        is_row = task.spec["guides"][name].get("seed") == "classifier"
-        child = task.seed if is_row else _child(task.seed, f"guide{path}")
+        is_trunk = task.spec["guides"][name].get("seed") in ROLES
+        child = task.seed if is_trunk else _child(task.seed, f"guide{path}")
         own = _guide_of(task.spec["guides"][name], child, parts, hashed, task=task)
         clock.add("guides", own.seconds, own.cpu_seconds)
         return copy.deepcopy(own.fitted)
@@ -255,7 +257,7 @@ def _guide_from_state(unit: Unit, name: str, made: Callable, parts: Parts, clock
     stretch, task = unit.guides[name], unit.task
     found = newest(unit.place.folder, stretch.key)
     state = read(found[1], stretch.key, task.device)
-    net = _untold(_placed(made(stretch.classifier, "classifier"), task))
+    net = _untold(_placed(made(stretch.classifier, stretch.role), task))
     restore(net.fit(parts.X_train, parts.y_train, epochs=0), None, state)
     clock.add("guides", state["spent"]["training"], state["spent"]["cpu"])
     return net.module_

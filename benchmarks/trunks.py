@@ -2,8 +2,11 @@
 
 Rows that are equal up to some epoch (data, network, loss, seeds, schedule) share that part: ERM,
 deferred re-sampling, deferred re-weighting, M2m and distribution matching until what is deferred starts.
-The part, a trunk, is trained once, written down, and taken up by each of them. A guide with
-``seed = "classifier"`` is a training of the same kind: ERM's last epoch is then M2m's g.
+The part, a trunk, is trained once, written down, and taken up by each of them. Guides are trainings of
+the same kind. With ``seed = "guides"`` they have a seed of their own, which all guides of a run share: M2m's
+g and DM's are then one network up to the epoch in which they part. With ``seed = "classifier"`` they
+have the row's: ERM's last epoch is then M2m's g, and f begins its late phase as a younger state of g, which
+M2m's paper warns of: to f, too, such a g's samples are of their class already ("M2m-Self").
 
 What decides the first n epochs of a row is its spec without all that starts later: `first_epochs`. Two
 rows share n epochs if that is equal.
@@ -20,6 +23,7 @@ from benchmarks.suites import Run
 __all__ = ["Plan", "Stretch", "Training", "check_claims", "first_epochs", "plan", "trainings_of"]
 
 CLASSIFIER = "DeferredRebalancingClassifier"
+ROLES = ("classifier", "guides")  # whose seeds a training has
 # what the classifier takes where a suite says nothing; tests/benchmarks hold them against it
 DEFAULTS = {"max_epochs": 40, "start": 0.8, "rebalance_start": 0, "weighting": "balanced"}
 DEFAULTS |= {"beta": 0.9999, "warmup": 0}
@@ -48,6 +52,8 @@ class Training(NamedTuple):
         Seed of the run.
     data_hash : str
         Hash of the data.
+    role : {"classifier", "guides"}
+        Whose random numbers it has, of those of the run's seed.
     """
 
     classifier: dict[str, Any]
@@ -55,6 +61,7 @@ class Training(NamedTuple):
     base: dict[str, Any]
     seed: int
     data_hash: str
+    role: str = ROLES[0]
 
     @property
     def n_epochs(self) -> int:
@@ -81,7 +88,9 @@ class Training(NamedTuple):
         whole = epoch > self.learns_from
         what = {**DEFAULTS, **self.classifier} if whole else first_epochs(self.classifier, epoch)
         guides = self.guides if "resampler" in what else {}
-        return run_key({**self.base, "first": what, "guides": guides, "n": epoch}, *self[3:])
+        told = {**self.base, "first": what, "guides": guides, "n": epoch}
+        told |= {} if self.role == ROLES[0] else {"role": self.role}
+        return run_key(told, self.seed, self.data_hash)
 
 
 class Stretch(NamedTuple):
@@ -97,6 +106,8 @@ class Stretch(NamedTuple):
         Epochs [first, last).
     classifier : dict
         What to train with.
+    role : {"classifier", "guides"}
+        Whose random numbers it has.
     """
 
     key: str
@@ -104,6 +115,7 @@ class Stretch(NamedTuple):
     first: int
     last: int
     classifier: dict[str, Any]
+    role: str = ROLES[0]
 
 
 class Plan(NamedTuple):
@@ -178,21 +190,21 @@ def first_epochs(classifier: dict[str, Any], n: int) -> dict[str, Any]:
 def trainings_of(spec: dict[str, Any], seed: int, data_hash: str) -> dict[str, Training]:
     """Return the trainings of a run that can be shared: its own ("") and those of its guides.
 
-    A guide is one of these if it has ``seed = "classifier"``; the run itself if its classifier is a
-    `DeferredRebalancingClassifier` that nothing is wrapped around.
+    A guide is one of these if it has ``seed = "guides"`` or ``seed = "classifier"``; the run itself if its
+    classifier is a `DeferredRebalancingClassifier` that nothing is wrapped around.
     """
     base = {k: spec[k] for k in ("data", "validation", "threads", "sampler") if k in spec}
     guides = spec.get("guides", {})
 
-    def training(classifier: dict[str, Any], of: dict[str, Any]) -> Training:
-        return Training(classifier, of, base, seed, data_hash)
+    def training(classifier: dict[str, Any], of: dict[str, Any], role: str) -> Training:
+        return Training(classifier, of, base, seed, data_hash, role)
 
     own = {}
     for name, guide in guides.items():
-        if guide.get("seed") == "classifier" and guide["classifier"]["make"] == CLASSIFIER:
-            own[name] = training(guide["classifier"], {})
+        if guide.get("seed") in ROLES and guide["classifier"]["make"] == CLASSIFIER:
+            own[name] = training(guide["classifier"], {}, guide["seed"])
     if spec["classifier"].get("make") == CLASSIFIER and "wrap" not in spec:
-        own[""] = training(spec["classifier"], guides)
+        own[""] = training(spec["classifier"], guides, ROLES[0])
     return own
 
 
@@ -232,7 +244,7 @@ def _chain(training: Training, path: list[tuple[int, str]], kept: set[str]) -> l
         ends = last == training.n_epochs
         settings = first_epochs(training.classifier, last) | {"max_epochs": training.n_epochs}
         classifier = training.classifier if ends else settings
-        chain.append(Stretch(key, parent, first, last, classifier))
+        chain.append(Stretch(key, parent, first, last, classifier, training.role))
         first, parent = last, key
     return chain
 

@@ -3,17 +3,21 @@
 import copy
 import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import trunks
+from benchmarks.data_sets import load
 from benchmarks.records import run_key
 from benchmarks.run import main
 from benchmarks.schedule import jobs_of, plan_lines
 from benchmarks.suites import Task, load_suite
-from benchmarks.trial import run_trial, run_unit
+from benchmarks.trial import Clock, Parts, _maker, run_trial, run_unit
 from benchmarks.trunks import Training, first_epochs, plan, trainings_of
+from benchmarks.units import Place, Unit
 from ltresample.training import DeferredRebalancingClassifier
 
 FREE = ("seconds", "cpu_seconds", "finished", "warnings")
@@ -95,6 +99,33 @@ def test_guides_are_trunks(suite):
     erm = trainings_of(suite.chosen(rows=["ERM"])[0].spec, 0, "")[""]
     assert set(own) == {"", "erm"}
     assert own["erm"].key(6) == erm.key(6)
+
+
+def test_guides_with_seeds_of_their_own_share_epochs_with_each_other_alone(suite):
+    spec = suite.chosen(rows=["DM"])[0].spec
+    spec["guides"]["erm"] = {
+        "seed": "guides",
+        "classifier": spec["classifier"] | {"resampler": None},
+    }
+    own = trainings_of(spec, 0, "")
+    assert own["drs"].key(4) == own["erm"].key(4)
+    assert own["drs"].key(4) != own[""].key(4)
+    networks = []
+    for name in ("drs", "erm", ""):
+        (first, *_) = plan({name: own[name]}).chains[name]
+        networks.append(_first_weights(spec, first))
+    assert torch.equal(networks[0], networks[1])
+    assert not torch.equal(networks[0], networks[2])
+
+
+def _first_weights(spec, stretch):
+    """Return what a network begins with."""
+    task = Task("s", "v", "r", spec, 0, None)
+    unit = Unit(task, stretch=stretch._replace(last=0), is_last=False, place=Place(Path("none")))
+    parts = Parts.of(load(spec["data"], None), spec["validation"], 0)
+    made = _maker(unit, parts, "", Clock())
+    net = made(stretch.classifier, stretch.role).fit(parts.X_train, parts.y_train, epochs=0)
+    return next(net.module_.parameters())
 
 
 @pytest.mark.parametrize("row", ["DRS", "DRW", "M2m", "DM", "SAFA", "OTMix-DRW"])
