@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,7 +157,7 @@ def _card_row(results: Results, run: Run) -> list[str]:
     cell = results.paper_cell(run, "bACC")
     if cell is None:
         return [*cells, "\\-", "\\-"]
-    plain = results.paper_cell(run._replace(paper_row=BASE), "bACC")
+    plain = results.paper_cell(dataclasses.replace(run, paper_row=BASE), "bACC")
     is_gain = plain is not None and plain.paper == cell.paper and run.row != BASE
     gain = f"{cell.value - plain.value:+.1f}" if is_gain else "\\-"
     return [*cells, f"{cell.value:.1f} ({cell.paper})", gain]

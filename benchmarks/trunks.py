@@ -3,10 +3,10 @@
 Rows that are equal up to some epoch (data, network, loss, seeds, schedule) share that part: ERM,
 deferred re-sampling, deferred re-weighting, M2m and distribution matching until what is deferred starts.
 The part, a trunk, is trained once, written down, and taken up by each of them. Guides are trainings of
-the same kind. With ``seed = "guides"`` they have a seed of their own, which all guides of a run share: M2m's
-g and DM's are then one network up to the epoch in which they part. With ``seed = "classifier"`` they
-have the row's: ERM's last epoch is then M2m's g, and f begins its late phase as a younger state of g, which
-M2m's paper warns of: to f, too, such a g's samples are of their class already ("M2m-Self").
+the same kind. With ``seed = "guides"`` they have a seed of their own, which all guides of a run share:
+M2m's g and DM's are then one network up to the epoch in which they part. With ``seed = "classifier"``
+they have the row's: ERM's last epoch is then M2m's g, and f begins its late phase as a younger state of
+g. M2m's paper warns of that ("M2m-Self"): to such an f the samples are of their class already.
 
 What decides the first n epochs of a row is its spec without all that starts later: `first_epochs`. Two
 rows share n epochs if that is equal.
@@ -190,8 +190,8 @@ def first_epochs(classifier: dict[str, Any], n: int) -> dict[str, Any]:
 def trainings_of(spec: dict[str, Any], seed: int, data_hash: str) -> dict[str, Training]:
     """Return the trainings of a run that can be shared: its own ("") and those of its guides.
 
-    A guide is one of these if it has ``seed = "guides"`` or ``seed = "classifier"``; the run itself if its
-    classifier is a `DeferredRebalancingClassifier` that nothing is wrapped around.
+    A guide is one of these if its seed is "guides" or "classifier"; the run itself if its classifier
+    is a `DeferredRebalancingClassifier` that nothing is wrapped around.
     """
     base = {k: spec[k] for k in ("data", "validation", "threads", "sampler") if k in spec}
     guides = spec.get("guides", {})
