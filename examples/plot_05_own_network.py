@@ -57,10 +57,12 @@ class Network(nn.Module):
 # %%
 # **One: in training.** Pass the class, so that its weights are drawn from ``random_state``; its
 # parameters are set as ``module__width``. Up to epoch 24 of 30 the data are learnt as they are. Then
-# batches become class-balanced, and M2m replaces repeated images of rare digits by synthetic ones.
+# batches become class-balanced, and M2m replaces repeated images of rare digits by synthetic ones. Their
+# guide is a network that was trained before, **from other weights**: with the same ``random_state`` it
+# would be the network itself, a few epochs later, and its images would be nothing new.
 
 settings = {"module__width": 16, "max_epochs": 30, "lr": 0.1, "batch_size": 32}
-plain = DeferredRebalancingClassifier(Network, random_state=0, **settings).fit(X, y)
+plain = DeferredRebalancingClassifier(Network, random_state=1, **settings).fit(X, y)
 late = DeferredRebalancingClassifier(
     Network, resampler=M2mSampler(g=plain), start=24, random_state=0, **settings
 ).fit(X, y)

@@ -86,8 +86,10 @@ class DistributionMatchingOversampler(TranslationSampler):
     g : None, estimator, nn.Module, list of these, or "f", default=None
         The guide: a classifier that judges whether a row belongs to its new class. None fits one
         inside, see `g_recipe`; an estimator that is not fitted is cloned and fitted; a module gives
-        logits in the order of the sorted labels; of a list the probabilities are averaged. "f", in
-        training only: the network that is trained guides itself.
+        logits in the order of the sorted labels; of a list the probabilities are averaged. In
+        training it has to be another network than the one that is trained, begun from other weights
+        (another ``random_state``): what looks like its class to that network already teaches it
+        little. "f", in training only: the network that is trained guides itself.
     X_aux : array-like of shape (n_aux, n_features, ...), Dataset or None, default=None
         Open-set samples, of none of the classes, to start from: an array, memory map, sparse
         matrix, frame, tensor or map-style torch Dataset. For images in [0, 1] unsigned bytes are

@@ -48,8 +48,10 @@ class M2mSampler(TranslationSampler):
     g : None, estimator, nn.Module, list of these, or "f", default=None
         The guide: a classifier that judges whether a row belongs to its new class. None fits one
         inside, see `g_recipe`; an estimator that is not fitted is cloned and fitted; a module gives
-        logits in the order of the sorted labels; of a list the probabilities are averaged. "f", in
-        training only: the network that is trained guides itself ("M2m-Self" of [1]_).
+        logits in the order of the sorted labels; of a list the probabilities are averaged. In
+        training it has to be another network than the one that is trained, begun from other weights
+        (another ``random_state``): what looks like its class to that network already teaches it
+        little. "f", in training only: the network that is trained guides itself ("M2m-Self" of [1]_).
     min_confidence : float or "auto", default="auto"
         gamma, in [0, 1]: a row is accepted if g's probability of its new class is at least this.
         Higher: fewer and safer rows, more duplicates in their place. Lower it if few are accepted;

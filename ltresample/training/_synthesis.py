@@ -18,6 +18,7 @@ from ltresample.rows import Pool
 from ltresample.synthesis import Bound, Moment, Step
 from ltresample.training._aux_rows import AugmentedRows
 from ltresample.training._data import RowDataset
+from ltresample.training._resemblance import warn_of_resemblance
 
 __all__ = ["Resampler", "StepSynthesis"]
 
@@ -121,6 +122,8 @@ class StepSynthesis(Step):
         aux = bound.pool.aux_x
         self._aux = aux if isinstance(aux, AugmentedRows) else None
         self._precision = precision
+        # the guide and the network, until they were compared
+        self._pair = (bound.g_, module) if bound.method.guides() else None
 
     def begin_epoch(self, epoch: int, max_epochs: int, valid: Any = None) -> None:
         """Say where training is, and show the held-out rows.
@@ -134,6 +137,9 @@ class StepSynthesis(Step):
         valid : RowDataset or None, default=None
             The validation split.
         """
+        if self._pair is not None:
+            warn_of_resemblance(*self._pair)
+            self._pair = None
         if self.folded is not None:
             self.folded.refresh()
         held_out = None
