@@ -22,9 +22,9 @@ N_LAYERS = 2  # with weights; networks with fewer come to the same weights from 
 def resemblance(one: nn.Module, other: nn.Module) -> float | None:
     """Return the correlation of the weights of two networks; None where they cannot be compared.
 
-    Networks of one kind that were trained from different weights number their units differently, and have
-    a correlation near 0; one network at two times of its training has one near 1. Biases and the
-    parameters of normalisations are left out: they are much the same in any network.
+    Networks of one kind that were trained from different weights number their units differently, and
+    have a correlation near 0; one network at two times of its training has one near 1. Biases and
+    the parameters of normalisations are left out: they are much the same in any network.
 
     Parameters
     ----------
