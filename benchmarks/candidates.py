@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from benchmarks.data_sets import in_unit_range, load
 from benchmarks.suites import Run, Suite, Task, load_suite
@@ -70,7 +72,8 @@ def examine(sampler: Any, X: np.ndarray, y: np.ndarray, examiner: Any) -> dict[s
         ``acceptance``: accepted of tried candidates. ``synthetic``: share of the missing rows that
         were made, duplicates being the rest. ``seen_as_label``, ``seen_as_source``: share of the
         accepted ones in which the examiner sees the class that they stand for, and the one that
-        they were made from; None where none was accepted.
+        they were made from; ``known_to_f``: in which f sees the label already. None where none was
+        accepted.
     """
     X_new, y_new = sampler.fit_resample(X, y)
     made, classes = sampler.is_synthetic_, np.unique(y)
@@ -81,13 +84,26 @@ def examine(sampler: Any, X: np.ndarray, y: np.ndarray, examiner: Any) -> dict[s
         "synthetic": n_made / max(n_missing, 1),
         "seen_as_label": None,
         "seen_as_source": None,
+        "known_to_f": None,
     }
     if n_made:
         seen = examiner.predict(X_new[made])
         source = classes[sampler.provenance_["source"][made]]
         told["seen_as_label"] = float(np.mean(seen == y_new[made]))
         told["seen_as_source"] = float(np.mean(seen == source))
+        told["known_to_f"] = float(
+            np.mean(classes[_seen_by(sampler.f, X_new[made])] == y_new[made])
+        )
     return told
+
+
+def _seen_by(f: nn.Module, X: np.ndarray) -> np.ndarray:
+    """Return the class that a network sees in each row."""
+    was_training = f.training
+    with torch.no_grad():
+        seen = [f.eval()(torch.from_numpy(part)).argmax(1) for part in np.array_split(X, 20)]
+    f.train(was_training)
+    return torch.cat(seen).numpy()
 
 
 def examiner_of(run: Run, folder: Path | None) -> tuple[Any, float]:

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from benchmarks.candidates import examine, main, task_of
 from benchmarks.suites import load_suite
@@ -18,12 +20,16 @@ class FixedSampler:
     """Makes two rows from the first, of class 1, and repeats one of its rows."""
 
     acceptance_rate_: ClassVar[dict] = {0: 0.5, 1: None}
+    f = nn.Linear(1, 2)  # "b" where a feature is larger than 6
 
     def fit_resample(self, X, y):
         """Return X with three rows more."""
+        with torch.no_grad():
+            self.f.weight.copy_(torch.tensor([[0.0], [1.0]]))
+            self.f.bias.copy_(torch.tensor([6.0, 0.0]))
         self.is_synthetic_ = np.array([False] * len(X) + [True, True, False])
         self.provenance_ = {"source": np.array([0] * len(X) + [0, 0, 1])}
-        return np.concatenate([X, [[5.0], [7.0], [1.0]]]), np.append(y, ["b", "b", "b"])
+        return np.concatenate([X, np.float32([[5], [7], [1]])]), np.append(y, ["b", "b", "b"])
 
 
 @pytest.mark.parametrize(
@@ -32,13 +38,14 @@ class FixedSampler:
 )
 def test_an_examiner_sees_the_label_the_source_or_neither(seen, as_label, as_source):
     examiner = SimpleNamespace(predict=lambda X: np.array(seen))
-    X, y = np.zeros((4, 1)), np.array(["a", "a", "a", "b"])
+    X, y = np.zeros((4, 1), dtype=np.float32), np.array(["a", "a", "a", "b"])
     told = examine(FixedSampler(), X, y, examiner)
     assert told == {
         "acceptance": 0.5,
         "synthetic": pytest.approx(2 / 3),
         "seen_as_label": as_label,
         "seen_as_source": as_source,
+        "known_to_f": 0.5,
     }
 
 
