@@ -122,17 +122,18 @@ def test_costs_are_those_of_the_plan_and_of_the_records(tmp_path):
 
 def test_candidates_are_told_by_row(tmp_path):
     told = {"examiner": 0.9, "acceptance": 0.25, "synthetic": 0.125}
-    seen = {"seen_as_label": None, "seen_as_source": None}
+    seen = dict.fromkeys(("known_to_f", "seen_as_label", "seen_as_source"))
+    known = {"known_to_f": 0.5, "seen_as_label": 0.75, "seen_as_source": 0.25}
     lines = [
         {"row": "M2m", "seed": 0, **told, **seen},
-        {"row": "M2m, step .3", "seed": 0, **told, "seen_as_label": 0.75, "seen_as_source": 0.25},
+        {"row": "M2m, step .3", "seed": 0, **told, **known},
     ]
     path = tmp_path / "fashion_mnist_lt_settings_candidates.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = doc_images.candidates(tmp_path)
     assert "right on 90.0 %" in text
-    assert cells(text, "M2m  ")[1:] == ["25.0", "12.5", "\\-", "\\-", "1"]
-    assert cells(text, "M2m, step 0.3")[3:] == ["25.0", "12.5", "75.0", "25.0", "1"]
+    assert cells(text, "M2m  ")[1:] == ["25.0", "12.5", "\\-", "\\-", "\\-", "1"]
+    assert cells(text, "M2m, step 0.3")[3:] == ["25.0", "12.5", "50.0", "75.0", "25.0", "1"]
 
 
 def test_the_user_guide_has_the_tables_of_the_records():
