@@ -113,9 +113,10 @@ def milder(records: Path) -> str:
         return ""
     header = ["method", "bACC", *(f"over {name}" for name in ITS_REFERENCES)]
     body = [_milder_row(results, run) for run in runs]
+    names = " ".join(f'"{run.row}"' if " " in run.row else run.row for run in runs)
     note = f"""With 1,000 to 20 images a class, main rows only, means over {_seeds(results, runs)}:
 balanced accuracy and paired differences, in brackets bootstrap intervals over test images and seeds.
-``python -m benchmarks.run {SUITE} --variants "{MILDER}" --only {" ".join(run.row for run in runs)}``:"""
+``python -m benchmarks.run {SUITE} --variants "{MILDER}" --only {names}``:"""
     return f"{note}\n\n{rst_table([header, *body])}"
 
 
@@ -141,7 +142,7 @@ def full_protocol(records: Path) -> str:
     note = f"""Balanced accuracy in per cent after the last epoch, {_seeds(results, runs)}; in brackets
 bootstrap intervals over test images{" and seeds" if _seeds(results, runs) != "one seed" else ""}.
 *Minutes* are those of the row alone, its guide's epochs included, while another row trained on the same
-card. *In the paper*: balanced accuracy and its gain over plain training, means of three seeds.
+card. *In the paper*: balanced accuracy and its gain over plain training, as printed.
 ``python -m benchmarks.run {CARD} --device cuda --cuda-graphs``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
@@ -260,9 +261,9 @@ def candidates(records: Path) -> str:
         shares = [[r[key] for r in own if r[key] is not None] for key in CANDIDATE_KEYS]
         rows.append([with_zeros(row), *map(percent, shares), str(len(own))])
     accuracy = percent([record["examiner"] for record in found])
-    note = f"""All rows that the training images lack, made once; per cent. *Known to f*: in which share of
-the accepted images the network in training sees their class, as it is when synthesis begins. *Seen as label*, *seen as
-source*: in which share of them an examiner sees the class that they stand for, or the one
+    note = f"""All rows that the training images lack, made once; per cent. *Known to f*: in which share
+of the accepted images the network in training sees their class, as it is when synthesis begins.
+*Seen as label*, *seen as source*: in which share an examiner sees the class that they stand for, or the one
 that they were made from. It was trained on nine tenths of all training images of Fashion-MNIST, and is
 right on {accuracy} % of the others. ``python -m benchmarks.candidates {SETTINGS}``:"""
     return f"{note}\n\n{rst_table(rows)}"
