@@ -265,7 +265,8 @@ def candidates(records: Path) -> str:
 of the accepted images the network in training sees their class, as it is when synthesis begins.
 *Seen as label*, *seen as source*: in which share an examiner sees the class that they stand for, or
 the one that they were made from. It was trained on nine tenths of all training images of
-Fashion-MNIST, and is right on {accuracy} % of the others. ``python -m benchmarks.candidates {SETTINGS}``:"""
+Fashion-MNIST, and is right on {accuracy} % of the others.
+``python -m benchmarks.candidates {SETTINGS}``:"""
     return f"{note}\n\n{rst_table(rows)}"
 
 
