@@ -217,6 +217,38 @@ def test_a_lost_device_ends_the_command_and_leaves_the_records(
     assert Pool.n == 2
 
 
+def test_rows_whose_trunk_was_stopped_are_left_and_have_not_failed(
+    suite_path, tmp_path, capsys, monkeypatch
+):
+    submitted = []
+
+    class Pool:
+        def __init__(self, *args, **kwargs):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args):
+            return False
+
+        def submit(self, work, unit):
+            submitted.append(unit)
+            future = run.Future()
+            future.set_result(run.Ended(None, 1, 1.0))  # stopped after its first epoch
+            return future
+
+    monkeypatch.setattr(run, "ProcessPoolExecutor", Pool)
+    places = ["--records", str(tmp_path), "--tables", str(tmp_path), "--jobs", "1"]
+    rows = ["ERM", "DRS", "M2m"]
+    assert main([str(suite_path), "--budget", "600", "--only", *rows, *places]) == 0
+    told = capsys.readouterr()
+    assert "FAILED" not in told.out
+    assert "failed" not in told.err
+    assert "3 runs are left, the same command goes on with them" in told.out
+    assert len(submitted) == 1, "what needs the trunk is not started"
+
+
 def broken(command, suite_path, rng):
     """Start a run and kill it and its workers at some moment."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

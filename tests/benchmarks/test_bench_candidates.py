@@ -20,13 +20,13 @@ class FixedSampler:
     """Makes two rows from the first, of class 1, and repeats one of its rows."""
 
     acceptance_rate_: ClassVar[dict] = {0: 0.5, 1: None}
-    f = nn.Linear(1, 2)  # "b" where a feature is larger than 6
+    f = nn.Linear(1, 2)  # "b" where a feature is larger than 4
 
     def fit_resample(self, X, y):
         """Return X with three rows more."""
         with torch.no_grad():
             self.f.weight.copy_(torch.tensor([[0.0], [1.0]]))
-            self.f.bias.copy_(torch.tensor([6.0, 0.0]))
+            self.f.bias.copy_(torch.tensor([4.0, 0.0]))
         self.is_synthetic_ = np.array([False] * len(X) + [True, True, False])
         self.provenance_ = {"source": np.array([0] * len(X) + [0, 0, 1])}
         return np.concatenate([X, np.float32([[5], [7], [1]])]), np.append(y, ["b", "b", "b"])
@@ -45,7 +45,7 @@ def test_an_examiner_sees_the_label_the_source_or_neither(seen, as_label, as_sou
         "synthetic": pytest.approx(2 / 3),
         "seen_as_label": as_label,
         "seen_as_source": as_source,
-        "known_to_f": 0.5,
+        "known_to_f": 1.0,
     }
 
 
