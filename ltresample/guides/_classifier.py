@@ -16,15 +16,15 @@ __all__ = ["Classifier"]
 class Classifier:
     """One network or an ensemble of them, whose probabilities are averaged.
 
-    ``log p(k | x) = log mean_j softmax(s * logits_j(x))_k``
+    ``log p(k | x) = log mean_j softmax(s_j * logits_j(x))_k``
 
     Parameters
     ----------
     members : sequence of nn.Module
         Each gives logits (n, K), or (M, n, K) for M networks in one.
-    logit_scale : float, default=1.0
-        s. Cosine heads give logits in [-1, 1], whose softmax never exceeds 0.46 for ten classes;
-        their usual scale is 30.
+    scales : sequence of float or None, default=None
+        s_j, of each member; None: 1. Cosine heads give logits in [-1, 1], whose softmax never
+        exceeds 0.46 for ten classes; their usual scale is 30.
 
     Examples
     --------
@@ -33,9 +33,9 @@ class Classifier:
     tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, members: Sequence[nn.Module], *, logit_scale: float = 1.0):
+    def __init__(self, members: Sequence[nn.Module], *, scales: Sequence[float] | None = None):
         self.members = tuple(members)
-        self.logit_scale = logit_scale
+        self.scales = (1.0,) * len(self.members) if scales is None else tuple(scales)
         self._passes: tuple[Callable[[Tensor], Tensor], ...] = self.members
 
     def capture(self) -> None:
@@ -45,9 +45,8 @@ class Classifier:
     def log_proba(self, x: Tensor) -> Tensor:
         """Return log-probabilities (n, K); gradients flow to `x`."""
         parts = []
-        for passed in self._passes:
-            logits = _single(passed(x))
-            logits = logits if self.logit_scale == 1.0 else logits * self.logit_scale
+        for passed, scale in zip(self._passes, self.scales, strict=True):
+            logits = _scaled(_single(passed(x)), scale)
             parts.append((logits if logits.dim() == 3 else logits[None]).log_softmax(-1))
         parts = parts[0] if len(parts) == 1 else torch.cat(parts)  # (M, n, K)
         if x.requires_grad and torch.is_grad_enabled() and not parts.requires_grad:
@@ -58,11 +57,17 @@ class Classifier:
             )
         return parts[0] if len(parts) == 1 else parts.logsumexp(0) - math.log(len(parts))
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Return raw logits (n, K), averaged over members."""
-        parts = [_single(passed(x)) for passed in self._passes]
+    def logits(self, x: Tensor, *, scaled: bool = False) -> Tensor:
+        """Return logits (n, K), averaged over members: raw, or each member's times its s_j."""
+        scales = self.scales if scaled else (1.0,) * len(self.scales)
+        passes = zip(self._passes, scales, strict=True)
+        parts = [_scaled(_single(passed(x)), scale) for passed, scale in passes]
         stacked = torch.cat([p if p.dim() == 3 else p[None] for p in parts])
         return stacked.mean(0)
+
+
+def _scaled(logits: Tensor, scale: float) -> Tensor:
+    return logits if scale == 1.0 else logits * scale
 
 
 def _single(logits: Tensor) -> Tensor:

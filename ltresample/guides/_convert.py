@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltresample._estimators import offers
-from ltresample._torch import evaluating, pick_device
+from ltresample._torch import evaluating, pick_device, unwrapped
 from ltresample.guides._classifier import Classifier
-from ltresample.models import CosineHead, fold_batch_norm
+from ltresample.models import CosineHead, FoldedModule, fold_batch_norm
 
 __all__ = [
     "as_classifier",
@@ -110,22 +110,43 @@ def as_classifier(
         If it was fitted on other classes or another number of features, gives the wrong number of
         outputs, or NaN.
     """
-    members = [
-        _member(part, classes, name, example.dtype, device)
-        for part in (g if isinstance(g, list | tuple) else [g])
-    ]
-    classifier = classifier_of(*members)
-    _try(classifier, example, classes, name)
-    fast = [_fast(member, example) for member in classifier.members]
-    return Classifier(fast, logit_scale=classifier.logit_scale)
+    parts = g if isinstance(g, list | tuple) else [g]
+    members = [_member(part, classes, name, example.dtype, device) for part in parts]
+    scales = [_scale_of(part, member) for part, member in zip(parts, members, strict=True)]
+    _try(Classifier(members, scales=scales), example, classes, name)
+    members = [_with_logits(member, example) for member in members]
+    return Classifier([_fast(member, example) for member in members], scales=scales)
 
 
-def classifier_of(*members: nn.Module) -> Classifier:
-    """Return networks as a classifier, the logits of cosine heads scaled as in training.
+def classifier_of(module: nn.Module) -> Classifier:
+    """Return a network in training as a classifier, its logits scaled as the loss scales them."""
+    return Classifier([module], scales=[_scale_of(module, module)])
 
-    The one way in which probabilities are asked for, of g and of the network in training alike.
-    """
-    return Classifier(members, logit_scale=unscaled_cosine_factor(*members))
+
+def _scale_of(g: Any, module: nn.Module) -> float:
+    """Return what logits are multiplied by: the factor of the loss, which a network alone lacks."""
+    if isinstance(g, FoldedModule) and g.logit_scale is not None:
+        return g.logit_scale
+    criterion = getattr(g, "criterion_", None)  # of a skorch net
+    if criterion is not None and not isinstance(g, nn.Module):
+        return float(getattr(unwrapped(criterion), "logit_scale", 1.0))
+    return unscaled_cosine_factor(module)
+
+
+class _Logarithm(nn.Module):
+    """Turn probabilities into logits; a softmax of these gives them back."""
+
+    def forward(self, p: Tensor) -> Tensor:
+        return torch.log(p + torch.finfo(p.dtype).eps)
+
+
+@torch.no_grad()
+def _with_logits(module: nn.Module, example: Tensor) -> nn.Module:
+    """Return a network that gives logits: one that ends in a softmax is followed by a logarithm."""
+    with evaluating(module):
+        output = module(example)
+    is_proba = bool((output >= 0).all()) and bool(((output.sum(-1) - 1).abs() < 1e-2).all())
+    return nn.Sequential(module, _Logarithm()) if is_proba else module
 
 
 def _fast(module: nn.Module, example: Tensor) -> nn.Module:
@@ -149,9 +170,9 @@ def _member(g: Any, classes: np.ndarray, name: str, dtype: torch.dtype, device: 
     return module.to(device=device, dtype=dtype) if network_of(g) is None else module
 
 
-def unscaled_cosine_factor(*members: nn.Module) -> float:
-    """Return 30 for networks with a cosine head that has no scale of its own, else 1."""
-    parts = [part for member in members for part in member.modules()]
+def unscaled_cosine_factor(module: nn.Module) -> float:
+    """Return 30 for a network with a cosine head that has no scale of its own, else 1."""
+    parts = module.modules()
     return 30.0 if any(isinstance(m, CosineHead) and m.scale == 1.0 for m in parts) else 1.0
 
 

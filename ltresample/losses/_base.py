@@ -51,6 +51,8 @@ class LongTailLoss(nn.Module):
         Whether the logits have to be cosines in [-1, 1].
     needs_features : bool
         Whether ``forward`` and ``per_row`` take the features as a third argument.
+    logit_scale : float
+        What the logits are multiplied by in the loss: probabilities are their softmax then.
     accepts_soft_targets : bool
         Whether `y` may be floats of shape (m, n_classes). The row loss is then
         ``sum_k q_k loss_k`` and the weight of the row ``sum_k q_k w_k``, so that a one-hot target
@@ -66,6 +68,7 @@ class LongTailLoss(nn.Module):
     needs_cosine_head = False
     needs_features = False
     accepts_soft_targets = False
+    logit_scale = 1.0  # what the logits are multiplied by in the loss
     active = True  # of a loss with a second stage: whether the epoch is in it
 
     weight: Tensor | None

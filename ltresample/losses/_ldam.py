@@ -147,6 +147,11 @@ class LDAMLoss(LongTailLoss):
         self.max_margin = max_margin
         self.scale = scale
 
+    @property
+    def logit_scale(self) -> float:
+        """S."""
+        return float(self.scale)
+
     def _rows(self, logits: Tensor, y: Tensor) -> Tensor:
         return ldam_rows(logits, y, self.class_counts, self.max_margin, self.scale)
 

@@ -178,6 +178,11 @@ class RIDELoss(LongTailLoss):
         self.temperature_factor = temperature_factor
         self.active = True
 
+    @property
+    def logit_scale(self) -> float:
+        """S."""
+        return float(self.scale)
+
     def per_row(self, logits: Tensor, y: Tensor, experts: Tensor | None = None) -> Tensor:
         """Return the row losses without class weights.
 

@@ -1,6 +1,6 @@
 """Small networks, and what is done to any network: features, folding, starting values."""
 
-from ltresample.models._features import feature_extractor, has_features
+from ltresample.models._features import feature_extractor, has_features, head_of
 from ltresample.models._folding import FoldedModule, fold_batch_norm
 from ltresample.models._heads import CosineHead, LinearHead
 from ltresample.models._initialize import initialize, uninitialized
@@ -48,6 +48,7 @@ __all__ = [
     "TorchvisionClassifier",
     "feature_extractor",
     "has_features",
+    "head_of",
     "fold_batch_norm",
     "initialize",
     "uninitialized",

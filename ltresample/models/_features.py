@@ -12,7 +12,9 @@ from ltresample._torch import unwrapped
 from ltresample.models._folding import FoldedModule
 from ltresample.models._heads import CosineHead
 
-__all__ = ["feature_extractor", "has_features"]
+__all__ = ["feature_extractor", "has_features", "head_of"]
+
+_HEADS = nn.Linear | CosineHead
 
 
 def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[Tensor], Tensor]:
@@ -29,8 +31,8 @@ def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[
     layer : str or None, default=None
         Name of a layer, as in ``dict(module.named_modules())``, whose output gives the features.
         None stands for the method `features`, if the network (or the last part of a
-        `torch.nn.Sequential`) has one that is not itself a module, else for what enters the last
-        linear layer or `CosineHead`.
+        `torch.nn.Sequential`) has one that is not itself a module, else for what enters the linear
+        layer or `CosineHead` that gives the outputs, or is the last one that runs.
 
     Returns
     -------
@@ -61,10 +63,11 @@ def feature_extractor(module: nn.Module, layer: str | None = None) -> Callable[[
     own = _own_features(module) if layer is None else None
     if own is not None:
         return lambda x: _as_rows(own(x), "features")
-    name = _last_linear(module) if layer is None else layer
-    part = _part(module, name)
-    at_input = layer is None
-    return lambda x: _as_rows(_seen(module, part, name, x, at_input=at_input), name)
+    if layer is None:
+        _check_linear(module)
+        return lambda x: _as_rows(_into_head(module, x), "the last linear one")
+    part = _part(module, layer)
+    return lambda x: _as_rows(_out_of(module, part, layer, x), layer)
 
 
 def has_features(module: nn.Module) -> bool:
@@ -76,7 +79,7 @@ def has_features(module: nn.Module) -> bool:
     False
     """
     module = unwrapped(module)
-    linear = any(isinstance(part, nn.Linear | CosineHead) for part in module.modules())
+    linear = any(isinstance(part, _HEADS) for part in module.modules())
     return linear or _own_features(module) is not None
 
 
@@ -100,14 +103,59 @@ def _own_features(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     return features
 
 
-def _last_linear(module: nn.Module) -> str:
-    names = [n for n, m in module.named_modules() if isinstance(m, nn.Linear | CosineHead)]
-    if not names:
+def head_of(module: nn.Module, ask: Callable[[], Any], kinds: Any = _HEADS) -> nn.Module | None:
+    """Return the last layer of a network: the one that gives its outputs, else the last that runs.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any network.
+    ask : callable
+        Passes a few rows through it and returns the outputs; of a tuple the first counts.
+    kinds : type or union of types, default=nn.Linear | CosineHead
+        What the layer may be.
+
+    Returns
+    -------
+    nn.Module or None
+        None where no layer of these kinds runs. The order in which layers were assigned says nothing.
+
+    Examples
+    --------
+    >>> class Network(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.head = nn.Linear(4, 2)
+    ...         self.body = nn.Linear(3, 4)
+    ...
+    ...     def forward(self, x):
+    ...         return self.head(self.body(x))
+    >>> network = Network()
+    >>> head_of(network, lambda: network(torch.zeros(1, 3))) is network.head
+    True
+    """
+    ran: list[tuple[nn.Module, Any]] = []
+    handles = [
+        part.register_forward_hook(lambda part, _, output: ran.append((part, output)))
+        for part in module.modules()
+        if isinstance(part, kinds)
+    ]
+    try:
+        output = ask()
+    finally:
+        for handle in handles:
+            handle.remove()
+    output = output[0] if isinstance(output, tuple) else output
+    heads = [part for part, given in ran if given is output]
+    return (heads or [part for part, _ in ran] or [None])[-1]
+
+
+def _check_linear(module: nn.Module) -> None:
+    if not any(isinstance(part, _HEADS) for part in module.modules()):
         raise ValueError(
             "Without a method `features` and without a linear layer it is not clear what the "
             f"features of {type(module).__name__} are. Pass layer, one of: {_names(module)}."
         )
-    return names[-1]
 
 
 def _part(module: nn.Module, name: str) -> nn.Module:
@@ -123,15 +171,35 @@ def _names(module: nn.Module) -> str:
     return ", ".join(repr(name) for name, _ in module.named_modules() if name) or "(it has none)"
 
 
-def _seen(module: nn.Module, part: nn.Module, name: str, x: Tensor, *, at_input: bool) -> Any:
-    """Run the network and give what entered or left one of its parts last."""
+def _into_head(module: nn.Module, x: Tensor) -> Tensor:
+    """Run the network and give what entered its last layer."""
+    inputs: dict[nn.Module, Any] = {}
+    handles = [
+        part.register_forward_pre_hook(lambda part, args: inputs.update({part: args[0]}))
+        for part in module.modules()
+        if isinstance(part, _HEADS)
+    ]
+    try:
+        head = head_of(module, lambda: module(x))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if head is None:
+        raise ValueError(
+            f"No linear layer of {type(module).__name__} takes part in its forward pass, so that it is "
+            f"not clear what its features are. Pass layer, one of: {_names(module)}."
+        )
+    return inputs[head]
+
+
+def _out_of(module: nn.Module, part: nn.Module, name: str, x: Tensor) -> Any:
+    """Run the network and give what left one of its parts last."""
     seen: list[Any] = []
 
-    def note(_: nn.Module, args: tuple[Any, ...], output: Any = None) -> None:
-        seen[:] = [args[0] if at_input else output]
+    def note(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        seen[:] = [output]
 
-    register = part.register_forward_pre_hook if at_input else part.register_forward_hook
-    handle = register(note)
+    handle = part.register_forward_hook(note)
     try:
         module(x)
     finally:

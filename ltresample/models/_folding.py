@@ -17,6 +17,7 @@ from ltresample._torch import unwrapped
 __all__ = ["FoldedModule", "fold_batch_norm"]
 
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_PLAIN = (bool, int, float, str)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -64,6 +65,8 @@ class FoldedModule(nn.Module):
     module : nn.Module
         The live network; it is never changed, and its parameters are none of this module's.
         Wrappers for data-parallel training and compilation are taken off.
+    logit_scale : float or None, default=None
+        What the loss multiplies the logits by; None: not known.
 
     Attributes
     ----------
@@ -84,16 +87,22 @@ class FoldedModule(nn.Module):
     True
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, logit_scale: float | None = None):
         super().__init__()
         module = unwrapped(module)
+        self.logit_scale = logit_scale
         self._live = (module,)  # in a tuple it is not a submodule
-        self.network = copy.deepcopy(module).requires_grad_(False).eval()
+        self._copy()
+        self.eval()
+        self.refresh()
+
+    def _copy(self) -> None:
+        """Copy the network as it is built now."""
+        self._parts = tuple(self.live.named_modules())  # what was copied
+        self.network = copy.deepcopy(self.live).requires_grad_(False).eval()
         self.folded = _foldable(self.network)
         for layer, norm in self.folded:
             _join(self.network, layer, norm)
-        self.eval()
-        self.refresh()
 
     @property
     def live(self) -> nn.Module:
@@ -110,8 +119,11 @@ class FoldedModule(nn.Module):
 
     @torch.no_grad()
     def refresh(self) -> FoldedModule:
-        """Take over the live network's parameters and buffers; give this module."""
-        live = dict(self._live[0].named_modules())
+        """Take over the live network's numbers, plain attributes and new parts; give this module."""
+        parts = tuple(self.live.named_modules())
+        if parts != self._parts:
+            self._copy()
+        live = dict(parts)
         changed = {name for pair in self.folded for name in pair}
         for name, part in self.network.named_modules():
             if name in live and name not in changed:
@@ -174,7 +186,10 @@ def _fold_into(part: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
 
 
 def _follow(part: nn.Module, live: nn.Module) -> None:
-    """Take over the parameters and buffers that a module itself holds."""
+    """Take over the parameters, buffers and plain attributes that a module itself holds."""
+    for name, value in vars(live).items():
+        if isinstance(value, _PLAIN) and name[0] != "_" and name != "training":
+            vars(part)[name] = value
     source = {**live._parameters, **live._buffers}
     for name, own in {**part._parameters, **part._buffers}.items():
         if own is not None:

@@ -448,6 +448,13 @@ class DistributionMatchingOversampler(TranslationSampler):
         without_f = self.f is None and guides.live is None
         if without_f or (self.confusing == "none" and not from_aux):
             return None
+        if isinstance(self.g, str):
+            raise ValueError(
+                "The class that is confused with each class comes from a trained guide, and is looked "
+                f"for before training begins. Got g={self.g!r}, the network in training, with "
+                f"{'open-set seeds' if from_aux else f'confusing={self.confusing!r}'}. Pass a trained "
+                "network, or leave g out."
+            )
         confusing = most_confusing(self._affinity(pool, guides), pool.class_counts)
         both = self.confusing == "add" and not from_aux
         return SourceAndConfusingClass(confusing) if both else ConfusingClass(confusing)

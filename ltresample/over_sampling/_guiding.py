@@ -183,7 +183,7 @@ class Guides:
         members = [fold_batch_norm(member) for member in g.members]
         if images:
             members = [member.to(memory_format=torch.channels_last) for member in members]
-        return Classifier(members, logit_scale=g.logit_scale)
+        return Classifier(members, scales=g.scales)
 
 
 def _is_ready(g: Any) -> bool:

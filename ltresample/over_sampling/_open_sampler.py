@@ -273,7 +273,7 @@ class OpenSampler(BaseSynthesisSampler):
         """
         offline, scale = guides.live is None, self.logit_scale
         if scale == "auto":
-            scale = 1.0 if offline else guides.live.logit_scale
+            scale = 1.0 if offline else guides.live.scales[0]  # of the network in training
         if offline:
             distribution = self.label_distribution_
         else:

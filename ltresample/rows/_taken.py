@@ -9,8 +9,9 @@ import torch
 from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Subset
 
-from ltresample._torch import as_tensor
+from ltresample._torch import as_tensor, to_numpy
 from ltresample.rows._categories import categories_of
 from ltresample.rows._pixels import PixelUnit, is_scaled, pixel_unit
 from ltresample.rows._sources import RowSource, first_part, stacked
@@ -159,11 +160,20 @@ class TakenRows(RowSource):
         return type(self)(x, dtype=self.dtype, device=self.device, unit=self.unit)
 
     def raw(self) -> Any:
-        """Return these rows as they came in."""
-        if self.index is None or isinstance(self.x, TorchDataset):
+        """Return these rows as they came in; of a Dataset a part of it."""
+        if self.index is None:
             return self.x
+        if isinstance(self.x, TorchDataset):
+            return Subset(self.x, self.index.tolist())
         at = torch.from_numpy(self.index) if isinstance(self.x, Tensor) else self.index
         return self.x[at]
+
+    def raw_array(self) -> Any:
+        """Return these rows as they came in, those of a Dataset as an array: estimators take one."""
+        if not isinstance(self.x, TorchDataset):
+            return self.raw()
+        at = range(_length(self.x)) if self.index is None else self.index.tolist()
+        return to_numpy(stacked([first_part(self.x[i]).detach() for i in at]))
 
 
 def table_space(

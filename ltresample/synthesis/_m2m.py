@@ -215,9 +215,8 @@ class M2m(Method):
         self, f: Any, x: Tensor, source: Tensor, target: Tensor, pushed: Any = None
     ) -> Tensor:
         """Return lambda f(x)_q, (m,): q is the source class k_0, or what `pushed` says."""
-        logits = f.logits(x)
         # raw logits, as in the published code; those of a cosine head lie in [-1, 1]
-        logits = logits * f.logit_scale if self.scaled_penalty else logits
+        logits = f.logits(x, scaled=self.scaled_penalty)
         if pushed is not None:
             return self.source_penalty * pushed(logits, source, target)
         return self.source_penalty * logits.gather(1, source[:, None])[:, 0]

@@ -141,6 +141,10 @@ class Method:
     def join(self, state: Any, net: Any) -> None:
         """Meet the net that trains the network; called once, before the first epoch."""
 
+    def works_in(self, epoch: int, max_epochs: int) -> bool:
+        """Return whether mini-batches of an epoch are rewritten, where the training asks for it."""
+        return True
+
     def begin_epoch(self, state: Any, moment: Moment) -> Any:
         """Return the state for an epoch in which mini-batches are rewritten."""
         return state
@@ -148,7 +152,7 @@ class Method:
     def request(self, state: Any, batch: RealBatch, seed: Seed) -> Slots:
         """Choose the slots of a mini-batch: slot i with probability 1 - N_{y_i} / N_max.
 
-        (M2m, Section 3.2.)
+        (M2m, Section 2.3.)
         """
         labels, counts = state.pool.labels, state.pool.counts
         u = torch.rand(len(labels), generator=seed.torch(), dtype=torch.float64)

@@ -112,11 +112,15 @@ class PairMixing(Method):
         if state.bank is not None:
             state.bank.watch(net.module_)
 
+    def works_in(self, epoch: int, max_epochs: int) -> bool:
+        """Return whether an epoch is one of those that the schedule names."""
+        stop = max_epochs if self.schedule.stop is None else self.schedule.stop
+        return self.schedule.start <= epoch < (stop + max_epochs if stop < 0 else stop)
+
     def begin_epoch(self, state: MixState, moment: Moment) -> MixState:
         """Decide whether this epoch mixes, and along a plan or at random."""
         epoch, last, plan = moment.epoch, moment.max_epochs, self.schedule
-        stop = last if plan.stop is None else plan.stop
-        mixes = plan.start <= epoch < (stop + last if stop < 0 else stop)
+        mixes = self.works_in(epoch, last)
         u = float(torch.rand((), generator=state.seed.child("schedule", epoch).torch()))
         # Algorithm 1, line 4: y_random ~ Bernoulli((t / T)^mu), drawn once an epoch as in the code
         follows = u < (epoch / max(1, last)) ** plan.schedule_power

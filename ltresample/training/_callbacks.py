@@ -13,7 +13,7 @@ from ltresample._progress import progress
 from ltresample._random import root_seed
 from ltresample._torch import unwrapped
 from ltresample.rows import TakenRows, pool_of, table_space
-from ltresample.training._criterion import LossWeights
+from ltresample.training._criterion import LossWeights, logit_scale
 from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
 from ltresample.training._hooks import Acceptance
 from ltresample.training._index_samplers import ClassIndexSampler
@@ -209,6 +209,7 @@ class DeferredSynthesis(Acceptance):
                 module=net.module_,
                 seed=self.seed_.child("prepare"),
                 raw=lambda: X,
+                logit_scale=logit_scale(net.criterion_),
             )
 
     def on_batch_begin(self, net, batch=None, training=False, **kwargs):

@@ -24,6 +24,7 @@ from ltresample._torch import unwrapped
 from ltresample.exceptions import LongTailWarning
 from ltresample.training._data import RowDataset
 from ltresample.training._fingerprint import fingerprint_of
+from ltresample.training._modes import held_in_evaluation
 
 __all__ = ["Checkpoint"]
 
@@ -104,6 +105,8 @@ class Checkpoint:
                 buffer.copy_(state["buffers"][name])
         for name, p in module.named_parameters():
             p.requires_grad_(name not in state["frozen"])
+        net._held = {name: tuple(held) for name, held in state["held"].items()}
+        net.module_.eval()  # the next step trains all but the layers that were held
         net.optimizer_.load_state_dict(state["optimizer"])
         if isinstance(net.criterion_, nn.Module):
             net.criterion_.load_state_dict(state["criterion"], strict=False)
@@ -170,6 +173,7 @@ def _state_of(net: Any) -> dict[str, Any]:
         "module": saved,
         "buffers": {name: b for name, b in module.named_buffers() if name not in saved},
         "frozen": [name for name, p in module.named_parameters() if not p.requires_grad],
+        "held": {"module": list(held_in_evaluation(module, net._held.get("module", ())))},
         "optimizer": net.optimizer_.state_dict(),
         "criterion": net.criterion_.state_dict() if isinstance(net.criterion_, nn.Module) else {},
         "history": net.history.to_list(),

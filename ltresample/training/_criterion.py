@@ -154,7 +154,7 @@ class LossWeights:
 
 def logit_scale(criterion: nn.Module) -> float:
     """Return the factor of the logits in the criterion: s of LDAM, 1 elsewhere."""
-    return float(criterion.scale) if needs_of(criterion).cosine_head else 1.0
+    return float(getattr(unwrapped(criterion), "logit_scale", 1.0))
 
 
 def probabilities_by(criterion: Any, kind: str | None) -> Callable[[Tensor], Tensor]:
@@ -224,6 +224,11 @@ def check_outputs_fit(criterion: Any, kind: str, logits: Tensor, name: str) -> N
         )
     if not isinstance(criterion, LongTailLoss):
         _try_criterion(criterion, logits)
+    elif criterion.reduction == "none":
+        raise ValueError(
+            f"The criterion must give one number. Got {called} with reduction='none', which gives one "
+            "for each row. Leave criterion__reduction out."
+        )
 
 
 def _try_criterion(criterion: Any, logits: Tensor) -> None:

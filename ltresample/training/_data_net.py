@@ -13,6 +13,7 @@ from skorch.dataset import Dataset
 from skorch.utils import data_from_dataset, is_skorch_dataset
 from torch import nn
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from ltresample._compat import refuse_truth_values
 from ltresample._random import Seed, global_streams
@@ -23,9 +24,11 @@ from ltresample.rows import (
     PixelUnit,
     TakenRows,
     check_fits,
+    looked_at,
     pixel_unit,
     row_shape_of,
     units_of,
+    warn_of_pixel_range,
 )
 from ltresample.training._criterion import needs_of
 from ltresample.training._data import BatchRows, FetchedBatches, RowDataset, as_it_is
@@ -33,7 +36,14 @@ from ltresample.training._device import place_of_rows
 from ltresample.training._holdout import split_rows
 from ltresample.training._index_samplers import IndexBatches
 from ltresample.training._network import default_module, shape_arguments
-from ltresample.training._opening import Opened, encoded, open_rows, open_training
+from ltresample.training._opening import (
+    Opened,
+    encoded,
+    labels_of,
+    labels_of_dataset,
+    open_rows,
+    open_training,
+)
 from ltresample.training._parameters import ParameterNet
 from ltresample.training._run import Run
 from ltresample.training._step import check_precision
@@ -188,6 +198,8 @@ class DataNet(ParameterNet):
             return Dataset(X.x if isinstance(X, BatchRows) else X)
         x, dtype = open_rows(self, X), self._row_dtype()
         check_fits(x, dtype)
+        if self._pixel_unit is None:  # weights were loaded: what they were trained on is not known
+            warn_of_pixel_range(looked_at(x) if isinstance(x, TorchDataset) else x, "X")
         return RowDataset(TakenRows(x, dtype=dtype, unit=self._pixel_unit))
 
     def _is_batch(self, X: Any) -> bool:
@@ -199,10 +211,19 @@ class DataNet(ParameterNet):
         """Split real rows into a training and a validation part, before anything is resampled."""
         X = self._rows_of(X, y)
         train, valid = split_rows(X, self.train_split, self.seed_.child("split"), **split_params)
-        if valid is not None and not isinstance(valid, RowDataset) and is_skorch_dataset(valid):
-            x, labels = data_from_dataset(valid)
-            valid = self._dataset_of(Opened(open_rows(self, x), np.asarray(labels), None, None))
+        if valid is not None and not isinstance(valid, RowDataset):
+            valid = self._rows_to_validate(valid)
         return train, valid
+
+    def _rows_to_validate(self, valid: Any) -> RowDataset:
+        """Open a data set that came from outside as training rows are: labels encoded, bytes scaled."""
+        if is_skorch_dataset(valid):
+            x, labels = data_from_dataset(valid)
+        else:
+            x, labels = valid, None
+        x = open_rows(self, x)
+        labels = labels_of_dataset(valid) if labels is None else np.asarray(labels)
+        return self._dataset_of(Opened(x, labels_of(labels), None, None))
 
     # why: whole batches are fetched by positions that change their law between epochs
     def get_iterator(self, dataset, training=False):

@@ -40,7 +40,9 @@ class EpochPlan(NamedTuple):
     batch_size: int
 
 
-def epoch_plan(settings: EpochSettings, counts: np.ndarray, epoch: int) -> EpochPlan:
+def epoch_plan(
+    settings: EpochSettings, counts: np.ndarray, epoch: int, total: np.ndarray | None = None
+) -> EpochPlan:
     """Plan an epoch; it depends on nothing else, and not on how training got there.
 
     Parameters
@@ -48,9 +50,11 @@ def epoch_plan(settings: EpochSettings, counts: np.ndarray, epoch: int) -> Epoch
     settings : EpochSettings
         What is deferred, and until when.
     counts : ndarray of shape (K,)
-        Training rows of each class, each at least 1 where weights are asked for.
+        Training rows of each class, each at least 1 where they are drawn with weights.
     epoch : int
         From 0.
+    total : ndarray of shape (K,) or None, default=None
+        Rows that weights of the loss follow from; None: `counts`.
 
     Returns
     -------
@@ -67,17 +71,19 @@ def epoch_plan(settings: EpochSettings, counts: np.ndarray, epoch: int) -> Epoch
     """
     synthesizes = epoch >= epoch_of(settings.start, settings.max_epochs)
     rebalances = epoch >= epoch_of(settings.rebalance_start, settings.max_epochs)
-    weight = None
-    if rebalances and settings.rebalance is not None:
-        weight = class_weights(counts, settings.weighting, beta=settings.beta)
-    stream_weight = weight if settings.rebalance == "resample" else None
+    stream_weight = loss_weight = None
+    if rebalances and settings.rebalance == "resample":
+        stream_weight = class_weights(counts, settings.weighting, beta=settings.beta)
+    if rebalances and settings.rebalance == "reweight":
+        known = counts if total is None else total
+        loss_weight = class_weights(known, settings.weighting, beta=settings.beta)
     if synthesizes and settings.balanced:
         stream_weight = class_weights(counts)
     later = settings.batch_size_after_start
     return EpochPlan(
         synthesizes=synthesizes,
         stream_weight=stream_weight,
-        loss_weight=weight if settings.rebalance == "reweight" else None,
+        loss_weight=loss_weight,
         active=rebalances,
         rate=learning_rate_factor(
             epoch,

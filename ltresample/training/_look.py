@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltresample._torch import evaluating, unwrapped
 from ltresample.exceptions import LongTailWarning
-from ltresample.models import CosineHead, ExpertMean
-from ltresample.training._criterion import check_head, check_outputs_fit
+from ltresample.models import CosineHead, ExpertMean, head_of
+from ltresample.training._criterion import check_head, check_outputs_fit, needs_of
+from ltresample.training._modes import train_except
 from ltresample.training._network import PROBABILITIES, first_of, kind_of
 
-__all__ = ["look_at", "watch_head"]
+__all__ = ["Look", "look_at", "takes_single_rows", "watch_head"]
 
 N_ROWS = 16
 
 
-def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
+class Look(NamedTuple):
+    """What the look found.
+
+    Attributes
+    ----------
+    kind : str
+        What the outputs are: logits, probabilities or log-probabilities.
+    head : nn.Module or None
+        The layer that gives them, where the criterion takes what enters it.
+    """
+
+    kind: str
+    head: nn.Module | None
+
+
+def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> Look:
     """Pass a few training rows and refuse what training could not use, or would use wrongly.
 
     Parameters
@@ -33,8 +52,8 @@ def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
 
     Returns
     -------
-    str
-        What the outputs are: logits, probabilities or log-probabilities.
+    Look
+        Outputs and last layer.
 
     Raises
     ------
@@ -56,6 +75,10 @@ def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
             for p in trained:
                 p.requires_grad_()
             output = module(few, **fit_params)
+        head = None
+        if needs_of(criterion).features:
+            with torch.no_grad():
+                head = _head_of(module, lambda: module(few, **fit_params))
         _check_trainable(first_of(output), name, frozen=not trained)
     with torch.no_grad(), evaluating(module):
         logits = _checked(output, name, (m, n_classes))
@@ -67,7 +90,7 @@ def look_at(net: Any, rows: Any, fit_params: dict[str, Any]) -> str:
         warning = check_head(criterion, module, few, ask)
     if warning is not None:
         warnings.warn(warning, LongTailWarning, stacklevel=6)
-    return kind
+    return Look(kind, head)
 
 
 def _checked(output: Any, name: str, shape: tuple[int, int]) -> Tensor:
@@ -142,24 +165,40 @@ def _check_for_synthesis(output: Any, kind: str, name: str) -> None:
         )
 
 
-def watch_head(module: nn.Module, seen: list[Tensor]) -> Any:
-    """Note what enters the last layer at each forward pass; return the handle that ends it.
+@torch.no_grad()
+def takes_single_rows(net: Any, rows: Any, fit_params: dict[str, Any]) -> bool:
+    """Return whether the network can be trained on one row; batch normalisation may need two.
 
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
+    It is tried on a copy, since a pass in training mode changes running statistics.
     """
-    layers = [
-        m for m in unwrapped(module).modules() if isinstance(m, nn.Linear | CosineHead | ExpertMean)
-    ]
-    if not layers:
+    module = unwrapped(net.module_)
+    if not any(isinstance(part, _BatchNorm) for part in module.modules()):
+        return True
+    tried = copy.deepcopy(module)
+    train_except(tried, net._held.get("module", ()))
+    try:
+        tried(rows.take(torch.zeros(1, dtype=torch.int64)), **fit_params)
+    except ValueError as err:
+        if "more than 1 value per channel" not in str(err):
+            raise
+        return False
+    return True
+
+
+def _head_of(module: nn.Module, ask: Callable[[], Any]) -> nn.Module:
+    head = head_of(module, ask, nn.Linear | CosineHead | ExpertMean)
+    if head is None:
         raise ValueError(
             "A criterion that needs features takes the input of the last nn.Linear or CosineHead. Got "
-            f"a {type(unwrapped(module)).__name__} without one. End the network in a linear layer."
+            f"a {type(module).__name__} without one. End the network in a linear layer."
         )
+    return head
+
+
+def watch_head(head: nn.Module, seen: list[Tensor]) -> Any:
+    """Note what enters a layer at each forward pass; return the handle that ends it."""
 
     def note(_: nn.Module, args: tuple[Any, ...]) -> None:
         seen[:] = [args[0]]
 
-    return layers[-1].register_forward_pre_hook(note)
+    return head.register_forward_pre_hook(note)

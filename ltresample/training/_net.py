@@ -33,7 +33,6 @@ from torch.nn.functional import cross_entropy
 
 from ltresample._progress import progress
 from ltresample._random import Seed, global_streams
-from ltresample._torch import unwrapped
 from ltresample.exceptions import NotFiniteError
 from ltresample.training._checkpoint import Checkpoint
 from ltresample.training._criterion import needs_of, probabilities_by
@@ -41,8 +40,9 @@ from ltresample.training._data import BatchRows, RowDataset
 from ltresample.training._data_net import DataNet
 from ltresample.training._device import place_of
 from ltresample.training._look import watch_head
+from ltresample.training._modes import held_in_evaluation, train_except
 from ltresample.training._network import LOG_PROBABILITIES, first_of
-from ltresample.training._run import begin_run
+from ltresample.training._run import begin_run, check_epochs
 from ltresample.training._step import (
     StepTarget,
     as_trained,
@@ -119,6 +119,7 @@ class TrainingNet(DataNet):
             if valid is not None:
                 loaders = loaders[0], self.get_iterator(valid, training=False)
             self._run.loader = loaders[0]
+            check_epochs(self, len(self.history), epochs)
             if resumed is not None:
                 resumed.restore_rest(self)
             for _ in range(epochs):
@@ -138,7 +139,7 @@ class TrainingNet(DataNet):
     def _begin(self, train: RowDataset, X_aux: Any, fit_params: dict[str, Any]) -> None:
         self._run = begin_run(self, train, X_aux, fit_params)
         self.class_counts_ = self._run.total_counts
-        self._output_kind = self._run.output_kind
+        self._output_kind = self._run.look.kind
         vars(self).pop("g_", None)  # of an earlier run
         if self._run.synthesis is not None:
             # not a component to skorch, which would want it made in an `initialize` method
@@ -147,8 +148,8 @@ class TrainingNet(DataNet):
             if self.compile and self._works_inside:
                 # code that was compiled for the same class without a hook would pass the hook over
                 torch.compiler.reset()
-        if needs_of(unwrapped(self.criterion_)).features:
-            self._run.watch = watch_head(self.module_, self._run.head_input)
+        if self._run.look.head is not None:
+            self._run.watch = watch_head(self._run.look.head, self._run.head_input)
 
     def _end(self) -> None:
         if self._run is not None and self._run.watch is not None:
@@ -225,13 +226,21 @@ class TrainingNet(DataNet):
         for callback in self._run.listeners(self.callbacks_, method_name):
             getattr(callback, method_name)(self, **cb_kwargs)
 
-    # why: walking through all layers costs as much as a small step
+    # why: walking through all layers costs as much as a small step, and layers that a user holds in
+    # evaluation mode, such as a frozen batch normalisation, are to stay there after a validation
     def _set_training(self, training=True):
-        """Change modes where they are others; parts that a user keeps in another mode stay there."""
+        """Change modes where they are others; layers held in evaluation mode stay there in training."""
         for name in self._modules + self._criteria:
             part = vars(self)[f"{name}_"]
-            if isinstance(part, nn.Module) and part.training != training:
-                part.train(training)
+            if not isinstance(part, nn.Module):
+                continue
+            if not training:
+                held = held_in_evaluation(part, self._held.get(name, ()))
+                self._held[name] = held  # in place: predicting sets no attribute
+                if any(layer.training for layer in part.modules()):
+                    part.eval()
+            elif not part.training:
+                train_except(part, self._held.get(name, ()))
 
     # ------------------------------------------------------------------ steps
 
@@ -313,17 +322,18 @@ class TrainingNet(DataNet):
 
     # ------------------------------------------------------------------ pickles
 
-    # why: networks that only training uses (SAFA's) are larger than the net itself
+    # why: networks that only training uses (SAFA's) are larger than the net itself, and a callback may
+    # pickle the net in the middle of a run, which holds the training rows
     def __getstate__(self):
-        """Return what a pickle holds: all but what a resampler inside the network has trained."""
+        """Return what a pickle holds: not the run, nor what a resampler inside the network trained."""
         state = vars(self)
-        inside = "g_" in state and self._works_inside
-        networks = state.pop("g_") if inside else None
+        left_out = {"_run", "_batch_rows", "_checkpoint"}
+        left_out |= {"g_"} if "g_" in state and self._works_inside else set()
+        kept = {name: state.pop(name) for name in left_out & set(state)}
         try:
             return super().__getstate__()
         finally:
-            if inside:
-                state["g_"] = networks
+            state.update(kept)
 
     # ------------------------------------------------------------------ predictions
 

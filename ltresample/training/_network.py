@@ -18,10 +18,10 @@ __all__ = [
     "PROBABILITIES",
     "default_module",
     "first_of",
-    "has_units",
     "kind_of",
     "set_units",
     "shape_arguments",
+    "wants_units",
 ]
 
 LARGE_IMAGE = 24  # pixels, from which on a residual network is built
@@ -76,7 +76,7 @@ def default_module(row_shape: tuple[int, ...], n_classes: int, **settings: Any) 
     if len(row_shape) not in (2, 3):
         zeros = torch.zeros(row_shape)  # units are set when training begins
         space = Space(center=zeros, scale=zeros + 1, lower=zeros, upper=zeros)
-        return nn.Sequential(Standardize(space), MLP(space.scale.numel(), n_classes, **settings))
+        return nn.Sequential(_Units(space), MLP(space.scale.numel(), n_classes, **settings))
     n_channels = row_shape[0] if len(row_shape) == 3 else 1
     if min(row_shape[-2:]) < LARGE_IMAGE:
         network = SmallCNN(n_channels, n_classes, **settings)
@@ -92,17 +92,30 @@ class _OneChannel(nn.Module):
         return x[:, None]
 
 
+class _Units(Standardize):
+    """Standardisation whose numbers come later; that they came is part of the network's state."""
+
+    def __init__(self, space: Space):
+        super().__init__(space)
+        self.register_buffer("known", torch.zeros((), dtype=torch.bool))
+
+
 def set_units(module: nn.Module, space: Space) -> None:
     """Tell the first layer of a `default_module` the units of the training rows."""
-    layer = next(part for part in module.modules() if isinstance(part, Standardize))
+    layer = next(part for part in module.modules() if isinstance(part, _Units))
     inverse = torch.where(space.scale > 0, 1 / space.scale, 0.0)
     layer.center.copy_(space.center)
     layer.factor.copy_(inverse)
+    layer.known.fill_(True)
 
 
-def has_units(module: nn.Module) -> bool:
-    """Return whether a network has a first layer that `set_units` fills in."""
-    return any(isinstance(part, Standardize) for part in module.modules())
+def wants_units(module: nn.Module) -> bool:
+    """Return whether a network has a first layer that `set_units` has yet to fill in.
+
+    Not where it learnt them before: in an earlier training, or in the one that its weights were
+    loaded from.
+    """
+    return any(isinstance(part, _Units) and not bool(part.known) for part in module.modules())
 
 
 def shape_arguments(

@@ -10,7 +10,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 from skorch.helper import SliceDataset
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 from ltresample._compat import check_sample_weight
@@ -24,7 +24,14 @@ from ltresample.rows import (
     warn_of_pixel_range,
 )
 
-__all__ = ["Opened", "encoded", "labels_of", "open_rows", "open_training"]
+__all__ = [
+    "Opened",
+    "encoded",
+    "labels_of",
+    "labels_of_dataset",
+    "open_rows",
+    "open_training",
+]
 
 
 class Opened(NamedTuple):
@@ -149,14 +156,49 @@ def encoded(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     if len(unknown):
         raise ValueError(
             f"y holds labels that were not there at first. Got {unknown.tolist()[:5]}; known are "
-            f"{classes.tolist()[:20]}. Pass all classes to the first call of partial_fit."
+            f"{classes.tolist()[:20]}. Name all labels, in the type in which y has them, in classes=."
         )
     return index
 
 
+def labels_of_dataset(X: TorchDataset) -> np.ndarray:
+    """Return the labels of a map-style Dataset of (row, label), reading its items if nothing names them.
+
+    Raises
+    ------
+    ValueError
+        If its items hold no label.
+    """
+    named = _named_labels(X)
+    if named is not None:
+        return _labels_of_dataset(X, named)
+    items = [X[i] for i in range(len(X))]
+    if not all(isinstance(item, list | tuple) and len(item) > 1 for item in items):
+        raise ValueError(
+            "A validation set must hold labels. Got a "
+            f"{type(X).__name__} without `targets`, whose items are no (row, label) pairs. Pass "
+            "predefined_split a Dataset of pairs, or skorch.dataset.Dataset(X, y)."
+        )
+    return np.asarray(plain_labels([_plain_label(item[1]) for item in items]))
+
+
+def _plain_label(label: Any) -> Any:
+    return label.item() if hasattr(label, "item") else label
+
+
+def _named_labels(X: Any) -> Any:
+    """Return the labels that a Dataset holds in a place that is known; None: in none."""
+    if isinstance(X, Subset):
+        whole = _named_labels(X.dataset)
+        return None if whole is None else np.asarray(plain_labels(whole))[np.asarray(X.indices)]
+    if isinstance(X, TensorDataset):
+        return X.tensors[1] if len(X.tensors) > 1 else None
+    found = (getattr(X, name, None) for name in ("targets", "labels", "y"))
+    return next((labels for labels in found if labels is not None), None)
+
+
 def _labels_of_dataset(X: Any, y: Any) -> np.ndarray:
-    for name in ("targets", "labels", "y"):
-        y = getattr(X, name, None) if y is None else y
+    y = _named_labels(X) if y is None else y
     if y is None:
         raise ValueError(
             "Labels must be known before training: they decide which rows are drawn. Got a "

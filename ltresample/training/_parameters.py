@@ -35,6 +35,7 @@ class ParameterNet(NeuralNetClassifier):
     virtual_params_: ClassVar[Mapping] = MappingProxyType({})
     seed_: Seed | None = None
     g_: Any = None
+    _held: Mapping[str, tuple[str, ...]] = MappingProxyType({})  # layers held in evaluation mode
     accelerator: Any = None  # skorch's mixin for Accelerate sets one
 
     _criterion_weight: Tensor | None = None  # class weights that the criterion was built with
@@ -121,7 +122,7 @@ class ParameterNet(NeuralNetClassifier):
         own = {k: v for k, v in params.items() if k not in nested}
         if self.initialized_:
             super().set_params(**own)
-            if any(name == "lr" or name.startswith("optimizer__") for name in own):
+            if any(_is_rate(name) for name in own):
                 for group in self.optimizer_.param_groups:
                     group["initial_lr"] = group["lr"]  # what a schedule multiplies
         else:
@@ -166,6 +167,7 @@ class ParameterNet(NeuralNetClassifier):
         super().initialize_virtual_params()
         self.seed_ = root_seed(self.random_state)
         self.history_ = None  # copies of this net do not share the new one
+        self._held: dict[str, tuple[str, ...]] = {}  # nor this
 
     # why: a criterion is copied, built from this net's seed, and follows the network's type
     def initialize_criterion(self) -> ParameterNet:
@@ -191,3 +193,8 @@ class ParameterNet(NeuralNetClassifier):
             kwargs.setdefault("momentum", 0.9)
         self.optimizer_ = self.optimizer(*args, **kwargs)
         return self
+
+
+def _is_rate(name: str) -> bool:
+    """Return whether a parameter of the net sets a learning rate of the optimizer."""
+    return name == "lr" or (name.startswith("optimizer__") and name.rpartition("__")[2] == "lr")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ltresample._progress import progress
-from ltresample._random import Seed
+from ltresample._random import Seed, global_streams
 from ltresample._torch import unwrapped
 from ltresample.class_counts import class_weights
 from ltresample.exceptions import LongTailWarning
@@ -25,18 +25,20 @@ from ltresample.training._criterion import (
     LossWeights,
     assign_class_weight,
     has_class_weight,
+    logit_scale,
     needs_of,
 )
 from ltresample.training._data import RowDataset
+from ltresample.training._device import place_of
 from ltresample.training._epoch import EpochPlan, EpochSettings, epoch_plan
 from ltresample.training._index_samplers import ClassIndexSampler, IndexBatches
-from ltresample.training._look import look_at
-from ltresample.training._network import has_units, set_units
+from ltresample.training._look import Look, look_at, takes_single_rows
+from ltresample.training._network import set_units, wants_units
 from ltresample.training._schedules import epoch_of, set_learning_rate_factor
 from ltresample.training._step import scaler_of
 from ltresample.training._synthesis import StepSynthesis
 
-__all__ = ["Run", "begin_run", "check_starts"]
+__all__ = ["Run", "begin_run", "check_epochs", "check_starts"]
 
 N_OVERFLOWS = 10  # of losses in half precision in one epoch, at which training ends
 
@@ -51,7 +53,7 @@ class Run:
     total_counts: np.ndarray  # (K,) with those of earlier calls of partial_fit
     batches: IndexBatches
     weights: LossWeights
-    output_kind: str
+    look: Look
     synthesis: StepSynthesis | None = None
     plan: EpochPlan | None = None  # of the epoch
     epoch: int = 0
@@ -92,15 +94,14 @@ class Run:
         """Set stream, batch size, class weights and learning rate of an epoch."""
         self.epoch, self.step, self.n_overflows = epoch, 0, 0
         self.listening.clear()
-        self.plan = plan = epoch_plan(self.settings, self.counts, epoch)
+        self.plan = plan = epoch_plan(self.settings, self.counts, epoch, self.total_counts)
         stream = self.batches.sampler
         stream.set_epoch(epoch)
         stream.set_class_weight(plan.stream_weight)
         self.batches.batch_size = plan.batch_size
         if self.loader is not None:
             self.loader.generator = self.seed.child("workers", epoch).torch()
-        total = epoch_plan(self.settings, self.total_counts, epoch)
-        self.weights.set(total.loss_weight)
+        self.weights.set(plan.loss_weight)
         criterion = unwrapped(net.criterion_)
         if isinstance(criterion, LongTailLoss):
             criterion.active = plan.active
@@ -126,13 +127,13 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
     """
     check_graphs(net)
     counts = np.bincount(train.target.numpy(), minlength=len(net.classes_))
-    _check_classes(net, counts)
-    sizes = _batch_sizes(net, len(train))
     total_counts = net._count(train, counts)
+    _check_classes(net, counts, total_counts)
+    sizes = _batch_sizes(net, len(train))
     criterion, module = unwrapped(net.criterion_), unwrapped(net.module_)
     _set_own_weights(net, criterion, total_counts)
     pool = None
-    own_units = net.module is None and has_units(module) and not len(net.history)
+    own_units = net.module is None and wants_units(module)
     rows = train.rows.on(next((p.device for p in module.parameters()), torch.device("cpu")))
     if own_units or net.resampler is not None:
         brought = None if net.resampler is None else net.resampler.X_aux
@@ -143,7 +144,8 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
         pool = pool_of(rows, train.target, counts, aux=aux, weight=train.weight, space=space)
     if own_units:
         set_units(module, pool.space)
-    kind = look_at(net, rows, fit_params)
+    with global_streams(net.seed_.child("look"), place_of(net)):  # of layers that are random always
+        look = look_at(net, rows, fit_params)
     sampler = ClassIndexSampler(train.target, random_state=net.seed_.child("index").integer())
     train.annotated = net.resampler is not None or train.weight is not None
     synthesis = None if net.resampler is None else _synthesis(net, pool, train)
@@ -159,6 +161,9 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
         lr_decay=net.lr_decay,
         **sizes,
     )
+    place = "" if synthesis is None else synthesis.method.place
+    _refuse_arguments(net, fit_params, place)
+    _check_single_rows(net, settings, rows, place, fit_params)
     return Run(
         seed=net.seed_,
         settings=settings,
@@ -166,11 +171,66 @@ def begin_run(net: Any, train: RowDataset, X_aux: Any, fit_params: dict[str, Any
         total_counts=total_counts,
         batches=IndexBatches(sampler, settings.batch_size),
         weights=LossWeights(criterion, _like(module)),
-        output_kind=kind,
+        look=look,
         synthesis=synthesis,
         scaler=scaler_of(net),
         captured=CapturedTraining(module, net.precision) if net.cuda_graphs else None,
     )
+
+
+def check_epochs(net: Any, first: int, n_epochs: int) -> None:
+    """Warn where the resampler is on in these epochs, and its own schedule leaves all of them out."""
+    run, last = net._run, net.max_epochs
+    if run.synthesis is None:
+        return
+    on = [e for e in range(first, first + n_epochs) if e >= epoch_of(net.start, last)]
+    if on and not any(run.synthesis.method.works_in(epoch, last) for epoch in on):
+        warnings.warn(
+            f"{type(net.resampler).__name__} rewrites no batch: its own schedule (start, stop) leaves "
+            f"out all epochs from {on[0]} to {on[-1]}, in which it could, of max_epochs={last}. Epochs "
+            "are counted from 0, and a negative stop from max_epochs. Pass another start or stop to "
+            "the sampler, or raise max_epochs.",
+            LongTailWarning,
+            stacklevel=4,
+        )
+
+
+def _check_single_rows(
+    net: Any, settings: EpochSettings, rows: Any, place: str, fit_params: dict[str, Any]
+) -> None:
+    """Refuse batch sizes that leave one row to a network that cannot be trained on one.
+
+    Raises
+    ------
+    ValueError
+        With the batch size.
+    """
+    if net.get_params_for("iterator_train").get("drop_last", False):
+        return
+    start = epoch_of(settings.start, settings.max_epochs)
+    after, sizes = settings.batch_size_after_start, {}
+    if start > 0:
+        sizes["batch_size"] = settings.batch_size
+    if start < settings.max_epochs and place != "append":  # which never leaves a row alone
+        name = "batch_size" if after is None else "batch_size_after_start"
+        sizes[name] = settings.batch_size if after is None else after
+    for name, size in sizes.items():
+        if 1 in (size, len(rows) % size) and not takes_single_rows(net, rows, fit_params):
+            raise ValueError(
+                "The last batch of an epoch would be a single row, and the batch normalisation of the "
+                f"network needs two. Got {name}={size} for {len(rows)} training rows. Pass another "
+                "one, or iterator_train__drop_last=True."
+            )
+
+
+def _refuse_arguments(net: Any, fit_params: dict[str, Any], place: str) -> None:
+    """Refuse arguments of ``forward`` with a resampler that asks the network without them."""
+    if fit_params and place == "replace":
+        raise ValueError(
+            f"{type(net.resampler).__name__} asks the network for logits and passes rows alone. Got "
+            f"{', '.join(sorted(fit_params))} in fit, which would reach the training passes only. Set "
+            "them on the module, for example by module__name=value."
+        )
 
 
 def _set_own_weights(net: Any, criterion: nn.Module, counts: np.ndarray) -> None:
@@ -223,21 +283,23 @@ def _synthesis(net: Any, pool: Any, train: RowDataset) -> StepSynthesis:
             module=net.module_,
             seed=net.seed_.child("resampler"),
             precision=net.synthesis_precision,
-            raw=train.rows.raw,
+            raw=train.rows.raw_array,
             cuda_graphs=net.cuda_graphs,
+            logit_scale=logit_scale(unwrapped(net.criterion_)),
         )
 
 
-def _check_classes(net: Any, counts: np.ndarray) -> None:
-    absent = net.classes_[counts == 0].tolist()
+def _check_classes(net: Any, counts: np.ndarray, total: np.ndarray) -> None:
+    """Refuse needed classes without a row: in this split to draw, in all so far to count."""
+    draws = net.resampler is not None or net.rebalance == "resample"
+    weighs = net.rebalance == "reweight" or isinstance(net.class_weight, str)
+    weighs = weighs or needs_of(net.criterion_).class_counts
+    absent = net.classes_[(counts if draws else total) == 0].tolist()
     if not absent:
         return
     names = ", ".join(map(repr, absent))
     found = f"Class {names} has no row in the training split of {counts.sum()} rows."
-    needed = (
-        net.resampler is not None or net.rebalance is not None or net.class_weight == "balanced"
-    )
-    if needed or needs_of(net.criterion_).class_counts:
+    if draws or weighs:
         raise ValueError(
             f"{found} Rebalancing needs at least one of each. Pass a train_split that leaves one "
             "(a float does), or leave the class out of y."

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ltresample._random import Seed
 from ltresample._torch import unwrapped
-from ltresample.guides import classifier_of
+from ltresample.guides import classifier_of, unscaled_cosine_factor
 from ltresample.models import FoldedModule
 from ltresample.rows import Pool
 from ltresample.synthesis import Bound, Moment, Step
@@ -87,6 +87,8 @@ class StepSynthesis(Step):
         A function that returns the training rows as they came in.
     cuda_graphs : bool, default=False
         Whether passes of f and g are recorded and replayed.
+    logit_scale : float or None, default=None
+        What the loss multiplies the logits of f by; None: what is usual for its last layer.
     """
 
     def __init__(
@@ -100,11 +102,14 @@ class StepSynthesis(Step):
         precision: str = "float32",
         raw: Callable[[], Any] | None = None,
         cuda_graphs: bool = False,
+        logit_scale: float | None = None,
     ):
         module = unwrapped(module)
         # a resampler that works inside the network has to have the network itself
-        folded = None if resampler.inside_f else FoldedModule(module)
-        self.folded = folded if folded is not None and folded.folded else None
+        inside = resampler.inside_f or not _can_be_copied(module)
+        folded = None if inside else FoldedModule(module, logit_scale)
+        scaled = logit_scale not in (None, unscaled_cosine_factor(module))
+        self.folded = folded if folded is not None and (folded.folded or scaled) else None
         f = self.folded or module
         bound = resampler.bind(pool, classes=classes, f=f, seed=seed, raw=raw)
         super().__init__(
@@ -160,3 +165,9 @@ class StepSynthesis(Step):
         """Return the precision of synthesis."""
         half = self._precision == "bfloat16"
         return torch.autocast(self.pool.y.device.type, dtype=torch.bfloat16, enabled=half)
+
+
+def _can_be_copied(module: nn.Module) -> bool:
+    """Return whether a network can be copied: not where a hook computes its weights (`weight_norm`)."""
+    values = (value for part in module.modules() for value in vars(part).values())
+    return all(value.is_leaf for value in values if isinstance(value, Tensor))

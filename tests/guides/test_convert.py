@@ -19,6 +19,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from torch import nn
+from torch.testing import assert_close
 
 from ltresample.guides import as_classifier, differentiable, fitted
 from ltresample.models import CosineHead
@@ -68,10 +69,31 @@ def test_cosine_heads_get_their_scale():
     g = nn.Sequential(CosineHead(4, 10))
     rows = torch.eye(4)
     classifier = as_classifier(g, rows, np.arange(10), "g")
-    assert classifier.logit_scale == 30.0
+    assert classifier.scales == (30.0,)
     assert classifier.log_proba(g[0].weight.detach()[:1] * 5).exp().max() > 0.46
     scaled = nn.Sequential(CosineHead(4, 10, scale=16.0))
-    assert as_classifier(scaled, rows, np.arange(10), "g").logit_scale == 1.0
+    assert as_classifier(scaled, rows, np.arange(10), "g").scales == (1.0,)
+
+
+def test_members_of_an_ensemble_have_a_scale_each():
+    rows = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    members = [
+        nn.Sequential(CosineHead(4, 3)),
+        nn.Linear(4, 3),
+        nn.Sequential(CosineHead(4, 3, scale=5)),
+    ]
+    alone = [as_classifier(g, rows, np.arange(3), "g").log_proba(rows).exp() for g in members]
+    together = as_classifier(members, rows, np.arange(3), "g")
+    assert_close(together.log_proba(rows).exp(), torch.stack(alone).mean(0))
+    scaled = [s * g(rows) for s, g in zip((30, 1, 1), members, strict=True)]
+    assert_close(together.logits(rows, scaled=True), torch.stack(scaled).mean(0))
+
+
+def test_a_network_that_ends_in_a_softmax():
+    rows = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    network = nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1))
+    g = as_classifier(network, rows, np.arange(3), "g")
+    assert_close(g.log_proba(rows).exp(), network(rows))
 
 
 def test_an_ensemble_averages_probabilities():

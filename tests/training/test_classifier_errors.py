@@ -1,5 +1,6 @@
 """What cannot work is said before training, by name and number."""
 
+import copy
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from skorch.dataset import ValidSplit
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import ConcatDataset, TensorDataset
 
 from ltresample import DistributionMatchingOversampler, LongTailWarning, M2mSampler, OpenSampler
 from ltresample.losses import CrossEntropy, LDAMLoss
@@ -128,8 +129,8 @@ def test_labels_that_were_not_in_training():
     )
     raises(
         ValueError,
-        "y holds labels that were not there at first. Got [3]; known are [0, 1, 2]. Pass all classes "
-        "to the first call of partial_fit.",
+        "y holds labels that were not there at first. Got [3]; known are [0, 1, 2]. Name all "
+        "labels, in the type in which y has them, in classes=.",
         lambda: net.partial_fit(X, Y + 1),
     )
 
@@ -192,10 +193,10 @@ def test_module_before_the_shape_is_known():
 
 
 def test_data_sets_without_labels():
-    data = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    data = ConcatDataset([TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))])
     raises(
         ValueError,
-        "Labels must be known before training: they decide which rows are drawn. Got a TensorDataset "
+        "Labels must be known before training: they decide which rows are drawn. Got a ConcatDataset "
         "without `targets`, and y=None. Pass y, one label for each item.",
         lambda: net_of(module=MLP).fit(data),
     )
@@ -253,4 +254,64 @@ def test_a_class_in_the_place_of_a_resampler_is_named():
         "resampler must be an instance, not a class. Got the class M2mSampler. Pass "
         "resampler=M2mSampler(), with parentheses.",
         lambda: net_of(module=MLP, resampler=M2mSampler).fit(X, Y),
+    )
+
+
+def test_a_single_row_is_left_to_batch_normalisation():
+    flat = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    for name, settings in (
+        ("batch_size", {"batch_size": 29, "start": 1}),
+        ("batch_size", {"batch_size": 1}),
+        ("batch_size_after_start", {"batch_size_after_start": 29, "start": 1}),
+    ):
+        raises(
+            ValueError,
+            "The last batch of an epoch would be a single row, and the batch normalisation of the "
+            f"network needs two. Got {name}={settings[name]} for 30 training rows. Pass another one, or "
+            "iterator_train__drop_last=True.",
+            lambda settings=settings: net_of(module=flat, max_epochs=2, **settings).fit(X, Y),
+        )
+    before = copy.deepcopy(flat.state_dict())
+    net = net_of(module=flat, batch_size=29, iterator_train__drop_last=True).fit(X, Y)
+    assert net.predict_proba(X).shape == (30, 3)
+    assert all(torch.equal(before[name], value) for name, value in flat.state_dict().items())
+    frozen = copy.deepcopy(flat)
+    frozen[1].eval()
+    net_of(module=frozen, batch_size=29).fit(X, Y)
+
+
+def test_arguments_of_forward_with_a_resampler_that_asks_the_network():
+    class Scaled(MLP):
+        def forward(self, x, scale=1.0):
+            return scale * super().forward(x)
+
+    net_of(module=Scaled).fit(X, Y, scale=2.0)
+    raises(
+        ValueError,
+        "M2mSampler asks the network for logits and passes rows alone. Got scale in fit, which would "
+        "reach the training passes only. Set them on the module, for example by module__name=value.",
+        lambda: net_of(module=Scaled, resampler=M2mSampler(g="f"), start=0).fit(X, Y, scale=2.0),
+    )
+
+
+def test_a_loss_of_ours_that_gives_a_number_for_each_row():
+    raises(
+        ValueError,
+        "The criterion must give one number. Got CrossEntropy with reduction='none', which gives one "
+        "for each row. Leave criterion__reduction out.",
+        lambda: net_of(criterion__reduction="none").fit(X, Y),
+    )
+
+
+def test_the_confused_class_of_a_network_that_knows_nothing_yet():
+    raises(
+        ValueError,
+        "The class that is confused with each class comes from a trained guide, and is looked for "
+        "before training begins. Got g='f', the network in training, with confusing='only'. Pass a "
+        "trained network, or leave g out.",
+        lambda: net_of(
+            module=MLP,
+            resampler=DistributionMatchingOversampler(g="f", confusing="only"),
+            start=0,
+        ).fit(X, Y),
     )

@@ -9,9 +9,9 @@ from ltresample.models import MLP, CosineHead, ResNet32, ResNetCifar, SmallCNN
 from ltresample.rows import ArrayRows, space_of
 from ltresample.training._network import (
     default_module,
-    has_units,
     set_units,
     shape_arguments,
+    wants_units,
 )
 
 
@@ -33,7 +33,7 @@ def test_a_network_for_every_shape(shape, kind, head):
     assert network(x).shape == (3, 4)
     assert any(isinstance(part, kind) for part in network.modules())
     assert any(isinstance(part, CosineHead) for part in network.modules()) == (head == "cosine")
-    assert has_units(network) == (kind is MLP)
+    assert wants_units(network) == (kind is MLP)
 
 
 def test_units_standardise_the_first_layer():
