@@ -169,8 +169,9 @@ class DistributionMatchingOversampler(TranslationSampler):
         ``1 - count_decay^(N_k0 - N_k)``; any sample of another class. Without effect where `X_aux`
         is given.
     noise_radius : float, "reach" or "auto", default="auto"
-        Bound on the norm of the noise at the start, in the units of `step_size`. "reach": a tenth
-        of the distance to the nearest sample of the target class.
+        Bound on the norm of the noise at the start, in the units of `step_size`; of Gaussian noise
+        the root of its mean square, which about half of the rows exceed. "reach": a tenth of the
+        distance to the nearest sample of the target class.
     rest : bool or "auto", default="auto"
         Stop moving a row once g reaches `min_confidence`; else all rows take all steps.
     g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"

@@ -27,9 +27,9 @@ class M2mSampler(TranslationSampler):
     ``CE(g(x), k) + lambda * f(x)_{k_0}``
 
     by normalised gradient steps, where g is a fixed classifier and f, if given, a second one
-    (Eq. 3 of [1]_). It is accepted if g's probability of k reaches `min_confidence`, and with
-    probability ``1 - count_decay^(N_k0 - N_k)``; where a sample is rejected a duplicate of a random
-    real one takes its place, so that counts are exact.
+    (Eq. 2 of [1]_). It is accepted if g's probability of k reaches `min_confidence`, and with
+    probability ``1 - count_decay^(N_k0 - N_k)`` (Eq. 3); where a sample is rejected a duplicate of a
+    random real one takes its place, so that counts are exact.
 
     The papers' settings are made for 32 x 32 images and thousands of samples a class
     (``preset="paper"``). By default, but for images in training, lengths follow the data
@@ -111,8 +111,9 @@ class M2mSampler(TranslationSampler):
         Where to start: a near sample of a larger class; a class drawn in proportion to
         ``1 - count_decay^(N_k0 - N_k)`` as in [1]_; any sample of another class.
     noise_radius : float, "reach" or "auto", default="auto"
-        Bound on the norm of the noise at the start, in the units of `step_size`. "reach": a tenth
-        of the distance to the nearest sample of the target class.
+        Bound on the norm of the noise at the start, in the units of `step_size`; of Gaussian noise
+        the root of its mean square, which about half of the rows exceed. "reach": a tenth of the
+        distance to the nearest sample of the target class.
     rest : bool or "auto", default="auto"
         Stop moving a row once g reaches `min_confidence`; else all rows take all steps.
     g_recipe : {"random_units", "bagged", "erm", "drs", "auto"}, default="auto"

@@ -116,8 +116,8 @@ class OTMixSampler(BaseSynthesisSampler):
         the foreground; "auto" fills all classes to the largest.
     preset : str, default="otmix"
         What each ``"auto"`` below stands for; `settings_` holds the result. "otmix": as its
-        published code; "otmix_paper": as its text; "cmo", "cutmix", "saliency_mix", "mixup",
-        "remix", "mamix", "unimix": what these do. See the Notes.
+        published code; "otmix_paper": draws and schedule as in its text; "cmo", "cutmix",
+        "saliency_mix", "mixup", "remix", "mamix", "unimix": what these do. See the Notes.
     g : classifier, nn.Module, list of these, or None, default=None
         Whose features and confusions the pairing uses. None: small networks are fitted out of fold,
         MLPs to rows, CNNs to images. An unfitted estimator is cloned and fitted, out of fold for
@@ -263,7 +263,8 @@ class OTMixSampler(BaseSynthesisSampler):
     weights are ``1 / N_k``, which balances the classes; confusions are those on the test set;
     features are taken in training mode, from a layer before the last activation. Here: as published
     code in the first two points (``preset="otmix_paper"``: as the paper, with foreground_power 2);
-    confusions on held-out training data; pooled features in evaluation mode.
+    rows of the confusion matrix are foregrounds, as in published code, where the paper's Eq. 6 has
+    backgrounds; confusions on held-out training data; pooled features in evaluation mode.
 
     References
     ----------

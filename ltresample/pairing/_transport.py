@@ -68,9 +68,9 @@ class TransportPairing:
 
     Notes
     -----
-    *Fidelity.* The paper's Eq. 6 leaves open which index of F is the foreground's; rows are
-    foregrounds here, as in published code: how often the foreground's class is misclassified
-    as the background's. Published code takes the first of equal entries.
+    *Fidelity.* Rows of F are foregrounds here, as in published code: how often the foreground's
+    class is misclassified as the background's. In the paper's Eq. 4 to 6 rows are backgrounds;
+    the transpose of `class_affinity` gives that. Published code takes the first of equal entries.
 
     References
     ----------

@@ -189,7 +189,7 @@ class PairMixing(Method):
             torch.rand(n, generator=seed.child(name).torch(), dtype=torch.float64)
             for name, n in (("pair", len(foreground)), ("coin", m))
         )
-        # lam, and the mask M of Eq. 9, of each pair
+        # lam, and the box of the foreground (where M of Eq. 9 is 0), of each pair
         generator, max_lam = seed.child("mix").torch(), 1 - self.min_foreground
         shape = self.image_shape or pool.x.row_shape
         params = self.mix.draw(m, shape, generator, max_lam=max_lam)
@@ -230,7 +230,7 @@ class PairMixing(Method):
         pairs = state.pairing.pair(front, back, draw.uniform, class_affinity=state.affinity)
         foreground, background = draw.foreground[:m], draw.background[pairs[:m].cpu()]
         source = split.labels[foreground]
-        # Eq. 9: the foreground inside M, the background outside
+        # Eq. 9, M * background + (1 - M) * foreground: M is 0 inside the box
         x, lam = self.mix_pairs(
             split.x.take(foreground) if x_f is None else x_f[:m],
             pool.x.take(background),

@@ -123,10 +123,10 @@ def draw_same_class_pairs(
 ) -> SafaDraw:
     """Cut a batch into pairs of one class, and let head pairs meet tail pairs.
 
-    Each sample is in at most one pair; a tail sample that is alone in the batch is paired with
-    itself. Head pairs come in twos, and two of them meet the same tail pair (t, t'), the first to
-    move t, the second to move t'; so the four features that both losses of Eq. 7 compare are made
-    once. Tail pairs are taken in turn.
+    Each sample is in at most one pair; a tail sample that is left over in its class, as one that is
+    alone in the batch, is paired with itself. Head pairs come in twos, and two of them meet the same
+    tail pair (t, t'), the first to move t, the second to move t'; so the four features that both
+    losses of Eq. 7 compare are made once. Tail pairs are taken in turn.
 
     Parameters
     ----------

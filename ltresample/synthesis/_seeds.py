@@ -70,7 +70,7 @@ def _multinomial(weights: Tensor, generator: torch.Generator) -> Tensor:
 class DistributionSeeds:
     """The papers' seed distribution: source class k_0 in proportion to 1 - beta^((N_k0 - N_k)+).
 
-    Offline the class is drawn first, then a sample uniformly in it (M2m, Section 3.3). In a
+    Offline the class is drawn first, then a sample uniformly in it (M2m, Section 2.3). In a
     mini-batch that is already balanced each *sample* carries the weight of its class.
 
     Parameters

@@ -108,7 +108,7 @@ class SAFA(BaseEstimator):
     Notes
     -----
     Batches stay as they are drawn, natural frequencies by default. In each, samples are paired
-    within their class, at random; a tail sample that is alone is paired with itself. Batches without
+    within their class, at random; a tail sample that is left over is paired with itself. Batches without
     a pair of head samples or without a tail sample are trained on as they are.
 
     Start where the learning rate has fallen, as [1]_ does (``lr_decay={160: 0.01, 180: 0.01},
