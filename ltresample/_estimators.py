@@ -7,17 +7,32 @@ from typing import Any
 
 from sklearn import get_config
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import AdaBoostClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_selection import RFE, RFECV
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from ltresample.exceptions import refuse_class
 
-__all__ = ["check_classifier", "offers", "requesting_weights", "weight_keyword"]
+__all__ = [
+    "check_classifier",
+    "last_of",
+    "offers",
+    "own_prior",
+    "requesting_weights",
+    "weight_keyword",
+]
 
 
 def weight_keyword(classifier: Any) -> str | None:
@@ -122,7 +137,8 @@ def requesting_weights(classifier: Any) -> Any:
     Parameters
     ----------
     classifier : classifier
-        A clone. Of a ``Pipeline`` the last step is told, of a search the estimator inside.
+        A clone. Of a ``Pipeline`` the last step asks, and steps before it that have said nothing
+        decline; of a search the estimator inside asks, of a vote or a stack each member.
 
     Returns
     -------
@@ -131,12 +147,35 @@ def requesting_weights(classifier: Any) -> Any:
     """
     if not get_config()["enable_metadata_routing"]:
         return classifier
-    inner = classifier
-    while isinstance(inner, Pipeline | BaseSearchCV):
-        inner = inner.steps[-1][1] if isinstance(inner, Pipeline) else inner.estimator
-    if has_fit_parameter(inner, "sample_weight") and hasattr(inner, "set_fit_request"):
-        inner.set_fit_request(sample_weight=True)
+    _request(classifier)
     return classifier
+
+
+def _request(inner: Any) -> None:
+    if isinstance(inner, Pipeline):
+        for _, step in inner.steps[:-1]:
+            _decline(step)
+        _request(inner.steps[-1][1])
+    elif isinstance(inner, BaseSearchCV):
+        _request(inner.estimator)
+    elif isinstance(inner, VotingClassifier | StackingClassifier):
+        for member in (*dict(inner.estimators).values(), getattr(inner, "final_estimator", None)):
+            _request(member)
+    elif _takes_weights(inner):
+        inner.set_fit_request(sample_weight=True)
+        asked = get_routing_for_object(inner).score.requests
+        if asked.get("sample_weight", False) is None:  # a search would score with them
+            inner.set_score_request(sample_weight=False)
+
+
+def _decline(step: Any) -> None:
+    """Say that a step wants no weights, where it has not said anything; the user's word stands."""
+    if _takes_weights(step) and get_routing_for_object(step).fit.requests["sample_weight"] is None:
+        step.set_fit_request(sample_weight=False)
+
+
+def _takes_weights(part: Any) -> bool:
+    return hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight")
 
 
 def check_classifier(classifier: Any, name: str) -> None:
@@ -167,3 +206,55 @@ def check_classifier(classifier: Any, name: str) -> None:
             f"{name} must be a classifier. Got {name}={classifier!r}, which is a {kind}. Pass a "
             "classifier, for example LogisticRegression() in place of LinearRegression()."
         )
+
+
+def last_of(fitted: Any) -> Any:
+    """Return the classifier that saw the weights: out of pipelines, searches and frozen ones.
+
+    Of an ensemble whose members all have the same class weights it is one of them.
+    """
+    if isinstance(fitted, Pipeline):
+        return last_of(fitted.steps[-1][1])
+    if isinstance(fitted, BaseSearchCV):
+        return last_of(fitted.best_estimator_)
+    if isinstance(fitted, FrozenEstimator):
+        return last_of(fitted.estimator)
+    if isinstance(fitted, StackingClassifier):
+        return last_of(fitted.final_estimator_)
+    if isinstance(fitted, BaggingClassifier | VotingClassifier):
+        members = [last_of(member) for member in fitted.estimators_]
+        weights = [getattr(member, "class_weight", None) for member in members]
+        return members[0] if all(_equal(one, weights[0]) for one in weights) else fitted
+    return fitted
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def own_prior(fitted: Any) -> str:
+    """Say why a classifier answers at other class shares than those of y; empty: it does not."""
+    if isinstance(fitted, Pipeline):
+        steps = [step for _, step in fitted.steps]
+        sampled = [type(step).__name__ for step in steps if hasattr(step, "fit_resample")]
+        if sampled:
+            return f"{sampled[0]} inside changes them"
+        return own_prior(steps[-1])
+    if isinstance(fitted, BaseSearchCV):
+        return own_prior(fitted.best_estimator_)
+    if isinstance(fitted, FrozenEstimator):
+        return own_prior(fitted.estimator)
+    if (
+        hasattr(fitted, "target_prior_")
+        or hasattr(fitted, "sampler_")
+        or hasattr(fitted, "samplers_")
+    ):
+        return f"{type(fitted).__name__} corrects them itself"
+    members = getattr(fitted, "estimators_", None)
+    if isinstance(fitted, BaggingClassifier | VotingClassifier | OneVsRestClassifier):
+        weighted = [getattr(last_of(one), "class_weight", None) is not None for one in members]
+        known = getattr(last_of(fitted), "class_weight", None) is not None
+        if any(weighted) and not known:
+            return "members have class weights"
+        return next(filter(None, map(own_prior, members)), "")
+    return ""

@@ -329,7 +329,7 @@ def shuffle_words(X: Any, n_samples: int | None = None, *, random_state=None) ->
     source = np.concatenate([rng.permutation(csr.shape[0]) for _ in range(-(-n // csr.shape[0]))])
     taken = csr[source[:n]].tocoo()
     row, column = taken.coords[0], rng.permutation(taken.coords[1])
-    order = np.lexsort((-taken.data, column, row))
+    order = np.lexsort((-taken.data.astype(np.float64), column, row))
     row, column, data = row[order], column[order], taken.data[order]
     first = np.ones(len(row), dtype=bool)  # of the same document and word
     first[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])

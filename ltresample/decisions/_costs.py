@@ -270,7 +270,8 @@ def _in_order(frame: Any, classes: np.ndarray) -> Any:
                 f"The {where} of cost_matrix must be named as the classes, {shown(classes)}. Got "
                 f"{shown(list(names))}. Pass an array for costs in the order of the sorted labels."
             )
-    return frame.loc[classes.tolist(), classes.tolist()]
+    rows, columns = (names.get_indexer(classes.tolist()) for names in (frame.index, frame.columns))
+    return frame.iloc[rows, columns]  # labels False and True would be taken for a mask
 
 
 def _checked_costs(cost_matrix: Any, n_classes: int) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from ltresample._compat import (
     fit_context,
     safe_indexing,
 )
-from ltresample._estimators import check_classifier, offers
+from ltresample._estimators import check_classifier, last_of, offers
 from ltresample.decisions._base import ClassifierAround, read_labels
 from ltresample.decisions._priors import shown
 from ltresample.decisions._search import (
@@ -413,4 +413,17 @@ def _class_scores(estimator: Any, X: Any) -> np.ndarray:
         proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
         return np.log(np.maximum(np.nan_to_num(proba), _LEAST_PROBA))
     values = np.asarray(estimator.decision_function(X), dtype=np.float64)
+    n_classes = len(estimator.classes_)
+    if _is_one_against_one(estimator, n_classes) or (
+        values.ndim > 1 and values.shape[1] != n_classes
+    ):
+        raise ValueError(
+            "decision_function must give one value for each class. Got those of pairs of classes from "
+            f"{estimator!r}. Pass decision_function_shape='ovr', or a classifier with predict_proba."
+        )
     return np.stack([-values / 2, values / 2], axis=1) if values.ndim == 1 else values
+
+
+def _is_one_against_one(fitted: Any, n_classes: int) -> bool:
+    """Return whether decision values are of pairs: of three classes there are as many as classes."""
+    return n_classes > 2 and getattr(last_of(fitted), "decision_function_shape", "") == "ovo"

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
+from sklearn.ensemble._forest import BaseForest
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import check_sample_weight, fit_context
+from ltresample._estimators import last_of, own_prior
 from ltresample.decisions._base import ClassifierAround, inner_offers, read_labels
 from ltresample.decisions._priors import check_prior, correct_prior, count_prior, estimate_prior
 from ltresample.decisions._priors import shown as shown_labels
+from ltresample.exceptions import LongTailWarning
 
 __all__ = ["PriorCorrectedClassifier"]
+
+# these balance classes by the weights of rows; all others count rows, and multiply by weights later
+_WEIGHTED = (LogisticRegression, BaseForest)
 
 _PER_BATCH = "estimated"
 _BALANCED = {"balanced", "uniform"}
@@ -154,12 +160,25 @@ class PriorCorrectedClassifier(ClassifierAround):
         if weight is not None:
             weight = check_sample_weight(weight, labels, ensure_non_negative=True)
         self._fit_inner(X, y, self._inner_params(sample_weight, fit_params))
+        if self.training_prior is None:
+            self._check_shares(labels)
         counted = count_prior(labels, self.classes_, _with_class_weight(self, labels, weight))
         self.training_prior_ = self._training_prior(self.classes_, counted)
         self.target_prior_ = _named_prior(
             self.target_prior, self.classes_, "target_prior", self.training_prior_
         )
         return self
+
+    def _check_shares(self, labels: np.ndarray) -> None:
+        """Refuse classes that would get the share 0, and warn of shares that are not those of y."""
+        lost = np.setdiff1d(self.classes_, labels)
+        if len(lost):
+            raise ValueError(
+                "y must hold a row of each class that the classifier knows: class shares are counted in "
+                f"it. Got none of {shown_labels(lost)}, which would never be predicted. Pass y with all "
+                "classes, or name the shares in training_prior."
+            )
+        _warn_of_own_prior(self.estimator_)
 
     @property
     def train_prior_(self) -> np.ndarray:
@@ -305,12 +324,13 @@ def _with_class_weight(
     owner: PriorCorrectedClassifier, labels: np.ndarray, weight: np.ndarray | None
 ) -> np.ndarray | None:
     """Return the weights of rows, times those that the fitted classifier gives their classes."""
-    class_weight = getattr(_last(owner.estimator_), "class_weight", None)
+    last = last_of(owner.estimator_)
+    class_weight = getattr(last, "class_weight", None)
     if class_weight is None:
         return weight
     # a forest that balances each bootstrap sample is balanced as a whole
-    kind = "balanced" if class_weight == "balanced_subsample" else class_weight
-    if kind == "balanced" and weight is not None:
+    kind = "balanced" if isinstance(class_weight, str) else class_weight
+    if kind == "balanced" and weight is not None and isinstance(last, _WEIGHTED):
         shares = count_prior(labels, owner.classes_, weight)
         kind = {
             k: 1 / share if share else 0.0
@@ -320,8 +340,14 @@ def _with_class_weight(
     return by_class if weight is None else by_class * weight
 
 
-def _last(fitted: Any) -> Any:
-    """Return the classifier that saw the weights."""
-    if isinstance(fitted, Pipeline):
-        return _last(fitted.steps[-1][1])
-    return _last(fitted.best_estimator_) if isinstance(fitted, BaseSearchCV) else fitted
+def _warn_of_own_prior(fitted: Any) -> None:
+    """Warn of classifiers whose probabilities hold at class shares that nobody can count in y."""
+    reason = own_prior(fitted)
+    if reason:
+        warnings.warn(
+            f"The class shares at which {type(fitted).__name__} answers are taken to be those of y, and "
+            f"are not: {reason}. Its probabilities are corrected a second time. Name the shares in "
+            "training_prior ('balanced' where classes were balanced), or put the correction inside.",
+            LongTailWarning,
+            stacklevel=4,
+        )

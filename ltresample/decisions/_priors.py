@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
+    "by_label",
     "check_prior",
     "check_proba",
     "check_row_weights",
@@ -189,6 +190,7 @@ def check_prior(
     ValueError
         If a class is missing or unknown, a share is not a number above 0, or their sum is not 1.
     """
+    prior = by_label(prior)
     if isinstance(prior, Mapping):
         shares = [prior[k] for k in _same_labels(prior, classes, name)]
     else:
@@ -206,6 +208,19 @@ def check_prior(
         )
     _check_sum(values, name)
     return values / values.sum()
+
+
+def by_label(values: Any) -> Any:
+    """Return a pandas Series as a dict of label to value: its order says nothing; all else as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> by_label(pd.Series(["b", "b", "a"]).value_counts())
+    {'b': 2, 'a': 1}
+    """
+    is_series = hasattr(values, "index") and hasattr(values, "to_dict") and hasattr(values, "iloc")
+    return values.to_dict() if is_series else values
 
 
 def _same_labels(prior: Mapping, classes: np.ndarray, name: str) -> list:

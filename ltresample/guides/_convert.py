@@ -114,7 +114,7 @@ def as_classifier(
     members = [_member(part, classes, name, example.dtype, device) for part in parts]
     scales = [_scale_of(part, member) for part, member in zip(parts, members, strict=True)]
     _try(Classifier(members, scales=scales), example, classes, name)
-    members = [_with_logits(member, example) for member in members]
+    members = [_with_logits(*pair, example) for pair in zip(parts, members, strict=True)]
     return Classifier([_fast(member, example) for member in members], scales=scales)
 
 
@@ -141,11 +141,17 @@ class _Logarithm(nn.Module):
 
 
 @torch.no_grad()
-def _with_logits(module: nn.Module, example: Tensor) -> nn.Module:
+def _with_logits(g: Any, module: nn.Module, example: Tensor) -> nn.Module:
     """Return a network that gives logits: one that ends in a softmax is followed by a logarithm."""
-    with evaluating(module):
-        output = module(example)
-    is_proba = bool((output >= 0).all()) and bool(((output.sum(-1) - 1).abs() < 1e-2).all())
+    last = module
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    is_proba = isinstance(last, nn.Softmax)
+    if isinstance(unwrapped(getattr(g, "criterion_", None)), nn.NLLLoss):
+        with evaluating(
+            module
+        ):  # a skorch net with this loss gives probabilities or their logarithms
+            is_proba = bool((module(example) >= 0).all())
     return nn.Sequential(module, _Logarithm()) if is_proba else module
 
 

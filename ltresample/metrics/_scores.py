@@ -159,6 +159,8 @@ def mean_recall_by_shots(
 def aligned_counts(y_true: ArrayLike, class_counts: ArrayLike | Mapping) -> tuple[NDArray, NDArray]:
     """Return sorted labels and their training counts, both (n_classes,)."""
     present = np.unique(np.asarray(y_true))
+    if hasattr(class_counts, "to_dict"):  # a Series: its order says nothing
+        class_counts = class_counts.to_dict()
     if not isinstance(class_counts, Mapping):
         counts = np.asarray(class_counts)
         if counts.shape != present.shape:

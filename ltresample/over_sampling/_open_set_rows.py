@@ -107,6 +107,8 @@ def whole_numbers(data: Data, columns: np.ndarray | None = None) -> Callable[[Te
     integer = integer if columns is None or not integer.ndim else integer[columns]
 
     def rounded(rows: Tensor) -> Tensor:
+        if not rows.is_floating_point():
+            return rows  # they are whole
         whole = rows.round().clamp(min=lower.to(rows), max=upper.to(rows))
         return torch.where(torch.as_tensor(integer), whole, rows)
 
@@ -121,4 +123,5 @@ def _bounds(values: Any) -> tuple[Tensor, Tensor]:
     sides = [
         side.toarray().ravel() if sparse.issparse(side) else np.asarray(side) for side in sides
     ]
-    return torch.from_numpy(sides[0]), torch.from_numpy(sides[1])
+    lower, upper = (torch.from_numpy(side.astype(np.float64)) for side in sides)
+    return lower, upper

@@ -120,7 +120,7 @@ class OTMixSampler(BaseSynthesisSampler):
         "saliency_mix", "mixup", "remix", "mamix", "unimix": what these do. See the Notes.
     g : classifier, nn.Module, list of these, or None, default=None
         Whose features and confusions the pairing uses. None: small networks are fitted out of fold,
-        MLPs to rows, CNNs to images. An unfitted estimator is cloned and fitted, out of fold for
+        see `g_recipe`. An unfitted estimator is cloned and fitted, out of fold for
         confusions. What is fitted is used as it is; if it has seen the rows of X it confuses few of
         them, so pass `class_affinity` too.
     pairing : pairing or "auto", default="auto"

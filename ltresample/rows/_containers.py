@@ -147,6 +147,7 @@ class TensorContainer(Container):
 
     def write(self, positions: Tensor, rows: Tensor) -> None:
         """Take synthetic rows for these positions among the new rows."""
+        rows = _within(rows, self.out.dtype)
         made = rows.to(self.out).view(self.bits.dtype)
         self.bits[self.n + positions.to(self.out.device)] = made
 
@@ -180,7 +181,7 @@ class SparseContainer(Container):
         self, positions: Tensor, rows: Tensor, columns: np.ndarray, width: int
     ) -> None:
         """Take synthetic rows of `width` columns that are zero but for these `columns`."""
-        part = sparse.csr_array(to_numpy(rows), dtype=self.values.dtype)
+        part = sparse.csr_array(in_type(to_numpy(rows), self.values.dtype))
         part = (part.data, columns[part.indices], part.indptr)
         self.parts.append(sparse.csr_array(part, shape=(len(rows), width)))
         self.at.append(positions.numpy())
@@ -276,6 +277,8 @@ def _polars_part(part: Any, name: str, dtype: Any) -> Any:
 
     if part.dtype == object:
         return pl.Series(name, part.tolist(), dtype=dtype)
+    if dtype.is_integer():
+        part = in_type(part, np.dtype(str(dtype).lower()))
     return pl.Series(name, part).cast(dtype)
 
 
@@ -287,11 +290,29 @@ def extended_index(index: Any, n_new: int) -> Any:
         return pd.RangeIndex(len(index) + n_new, name=index.name)
     if pd.api.types.is_integer_dtype(index.dtype) and len(index):
         start = int(index.max()) + 1
-        more = pd.Index(np.arange(start, start + n_new), dtype=index.dtype)
+        more = pd.Index(np.arange(start, start + n_new))
+        fits = isinstance(index.dtype, np.dtype) and start + n_new - 1 <= np.iinfo(index.dtype).max
+        more = more.astype(index.dtype) if fits or not isinstance(index.dtype, np.dtype) else more
         return index.append(more).rename(index.name)
-    labels = [f"new_{i}" for i in range(n_new)]
+    start = 1 + max(map(_number_of_new, index), default=-1)
+    labels = [f"new_{i}" for i in range(start, start + n_new)]
     kind = index.dtype if pd.api.types.is_string_dtype(index.dtype) else object
     return index.append(pd.Index(labels, dtype=kind, tupleize_cols=False)).rename(index.name)
+
+
+def _number_of_new(label: Any) -> int:
+    """Return i of a label "new_i", which an earlier resampling gave; of all others -1."""
+    number = label[4:] if isinstance(label, str) and label.startswith("new_") else ""
+    return int(number) if number.isdecimal() else -1
+
+
+def _within(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return rows within the range of a type of whole numbers, whose ends floats round beyond."""
+    if dtype.is_floating_point or dtype == torch.bool or rows.dtype == dtype:
+        return rows
+    return torch.from_numpy(
+        in_type(to_numpy(rows), to_numpy(rows.new_empty(0, dtype=dtype)).dtype)
+    ).to(rows.device)
 
 
 def take_rows(x: Any, index: np.ndarray) -> Any:

@@ -146,6 +146,9 @@ def plain_sparse(x: Any, name: str) -> Any:
     if x.dtype.kind == "O":
         x = x.astype(np.float64)
     plain = x.tocsr()
+    if not plain.has_canonical_format:  # comparisons would put it in order in place
+        plain = plain.copy()
+        plain.sum_duplicates()
     data = plain_array(plain.data, name)
     if data is plain.data and data.dtype != np.float16:
         return plain

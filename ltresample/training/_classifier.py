@@ -190,7 +190,7 @@ class DeferredRebalancingClassifier(TrainingNet):
     -----
     ``predict_proba`` gives the softmax of the logits, times the scale s for LDAM.
 
-    *Interrupted runs.* A run is told by all bytes of rows, labels, weights, open-set samples and
+    *Interrupted runs.* A run is identified by all bytes of rows, labels, weights, open-set samples and
     validation sets, by the parameters, by the code of functions and classes that are passed (with
     what they refer to in their files), and by the versions of this package, NumPy and PyTorch: one
     change makes a new run. That a run is taken up is said at level INFO to the logger
