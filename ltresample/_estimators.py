@@ -163,9 +163,6 @@ def _request(inner: Any) -> None:
             _request(member)
     elif _takes_weights(inner):
         inner.set_fit_request(sample_weight=True)
-        asked = get_routing_for_object(inner).score.requests
-        if asked.get("sample_weight", False) is None:  # a search would score with them
-            inner.set_score_request(sample_weight=False)
 
 
 def _decline(step: Any) -> None:

@@ -6,7 +6,6 @@ import sklearn
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -18,7 +17,6 @@ CLASSIFIERS = [
     LogisticRegression(),
     make_pipeline(StandardScaler(), LogisticRegression()),
     make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LogisticRegression())),
-    GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {}, cv=2),
     VotingClassifier([("one", LogisticRegression()), ("two", HistGradientBoostingClassifier())]),
 ]
 
