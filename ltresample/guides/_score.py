@@ -40,7 +40,8 @@ class GuideScore(NamedTuple):
     def of(cls, proba: Tensor, y: Tensor) -> GuideScore:
         """Judge probabilities (R, n, K) of R dealings of rows of class y (n,): the mean over R.
 
-        Classes with a single row cannot be judged: they are left out, as labels and as guesses.
+        Classes with a single row cannot be judged: they are left out, as labels and as guesses. All
+        is NaN where less than two classes are left.
         """
         counts = torch.bincount(y, minlength=proba.shape[-1])
         judged = counts > 1
@@ -49,7 +50,7 @@ class GuideScore(NamedTuple):
         # not bincount, which sums up weights in any order on an accelerator
         n_hits = hits.new_zeros(len(counts)).index_add_(0, y, hits)
         recall = n_hits[judged] / counts[judged]
-        if not len(recall):
+        if len(recall) < 2:  # one class alone is recognised by any guess
             return cls(float("nan"), float("nan"), float("nan"))
         chance = 1 / len(recall)
         error = (chance * (1 - chance) / counts[judged]).sum().sqrt() / len(recall)

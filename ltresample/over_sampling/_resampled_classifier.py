@@ -66,9 +66,8 @@ class ResampledClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Given a classifier only, it is the recipe of the user guide for tables (with ``guide_weight=0.5``
     its figures are better still): `M2mSampler` adds 5 % of what the classes lack (`PartialFill`), all of
-    it synthetic, new
-    rows have soft labels by g's probability (``soft_labels=True``), and the predicted probabilities are
-    then corrected for the remaining imbalance.
+    it synthetic, new rows have soft labels by g's probability (``soft_labels=True``), and the predicted
+    probabilities are then corrected for the remaining imbalance.
 
     Resampling happens in `fit` only, on the data that `fit` is given; nothing is split, and in
     cross-validation nothing leaks. What imbalanced-learn's ``Pipeline`` cannot carry arrives:
@@ -121,7 +120,8 @@ default="balanced"
         proportion to ``p_k ** (1 - guide_weight) * g_k ** guide_weight``, with p of the corrected
         classifier and both at equal class shares, then brought to the `target_prior`. 0: the
         classifier alone; 1: the guide alone. Any second model helps many classifiers, whether it
-        has to do with resampling or not; this one is at hand. What it is worth on rows that it has
+        has to do with resampling or not; this one is at hand. It knows the categories of ``fit`` and no
+        others: a row with a new one cannot be voted on, which is an error. What it is worth on rows that it has
         not seen is ``sampler_.guide_score_``. With ``sampler="auto"`` the vote without a sampler stands
         unless another way is ahead, see `AutoResampledClassifier`.
     random_state : int, RandomState or None, default=None
