@@ -148,9 +148,8 @@ def _with_logits(g: Any, module: nn.Module, example: Tensor) -> nn.Module:
         last = last[-1]
     is_proba = isinstance(last, nn.Softmax)
     if isinstance(unwrapped(getattr(g, "criterion_", None)), nn.NLLLoss):
-        with evaluating(
-            module
-        ):  # a skorch net with this loss gives probabilities or their logarithms
+        # a skorch net with this loss gives probabilities, or their logarithms
+        with evaluating(module):
             is_proba = bool((module(example) >= 0).all())
     return nn.Sequential(module, _Logarithm()) if is_proba else module
 

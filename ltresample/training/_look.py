@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ltresample._random import global_streams
 from ltresample._torch import evaluating, unwrapped
 from ltresample.exceptions import LongTailWarning
 from ltresample.models import CosineHead, ExpertMean, head_of
 from ltresample.training._criterion import check_head, check_outputs_fit, needs_of
+from ltresample.training._device import place_of
 from ltresample.training._modes import train_except
 from ltresample.training._network import PROBABILITIES, first_of, kind_of
 
@@ -177,7 +179,8 @@ def takes_single_rows(net: Any, rows: Any, fit_params: dict[str, Any]) -> bool:
     tried = copy.deepcopy(module)
     train_except(tried, net._held.get("module", ()))
     try:
-        tried(rows.take(torch.zeros(1, dtype=torch.int64)), **fit_params)
+        with global_streams(net.seed_.child("one row"), place_of(net)):
+            tried(rows.take(torch.zeros(1, dtype=torch.int64)), **fit_params)
     except ValueError as err:
         if "more than 1 value per channel" not in str(err):
             raise
