@@ -122,6 +122,7 @@ def head_of(module: nn.Module, ask: Callable[[], Any], kinds: Any = _HEADS) -> n
 
     Examples
     --------
+    >>> import torch
     >>> class Network(nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
