@@ -128,7 +128,7 @@ def test_the_score_is_the_balanced_accuracy(pairs):
     proba = torch.eye(4, dtype=torch.float64)[guess][None]
     score = GuideScore.of(proba, y)
     judged = (counts > 1).nonzero()[:, 0].tolist()
-    if not judged:
+    if len(judged) < 2:
         assert np.isnan(score.value)
         return
     assert score.chance == pytest.approx(1 / len(judged))
