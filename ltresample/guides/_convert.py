@@ -137,6 +137,7 @@ class _Logarithm(nn.Module):
     """Turn probabilities into logits; a softmax of these gives them back."""
 
     def forward(self, p: Tensor) -> Tensor:
+        """Return log p, finite where p is 0."""
         return torch.log(p + torch.finfo(p.dtype).eps)
 
 

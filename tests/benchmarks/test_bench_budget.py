@@ -173,6 +173,22 @@ def test_a_lost_device_is_told_from_a_failed_run(monkeypatch):
         run._check_answers("cuda", failed)
 
 
+class PoolHere:
+    """A pool without processes; tests say what becomes of what is submitted."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        return False
+
+    def shutdown(self, **kwargs):
+        pass
+
+
 def test_a_lost_device_ends_the_command_and_leaves_the_records(
     suite_file, tmp_path, capsys, monkeypatch
 ):
@@ -181,20 +197,8 @@ def test_a_lost_device_ends_the_command_and_leaves_the_records(
     class Future(run.Future):
         pass
 
-    class Pool:
+    class Pool(PoolHere):
         n = 0
-
-        def __init__(self, *args, **kwargs):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args):
-            return False
-
-        def shutdown(self, **kwargs):
-            pass
 
         def submit(self, work, unit):
             Pool.n += 1
@@ -222,16 +226,7 @@ def test_rows_whose_trunk_was_stopped_are_left_and_have_not_failed(
 ):
     submitted = []
 
-    class Pool:
-        def __init__(self, *args, **kwargs):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args):
-            return False
-
+    class Pool(PoolHere):
         def submit(self, work, unit):
             submitted.append(unit)
             future = run.Future()
