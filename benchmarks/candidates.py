@@ -25,7 +25,7 @@ from benchmarks.data_sets import in_unit_range, load
 from benchmarks.suites import Run, Suite, Task, load_suite
 from benchmarks.trunks import first_epochs
 
-__all__ = ["examine", "task_of"]
+__all__ = ["examine", "seen_by", "task_of"]
 
 HERE = Path(__file__).parent
 EXAMINER = {"max_epochs": 4, "lr_decay": {"2": 0.1, "3": 0.1}, "warmup": 0}
@@ -92,16 +92,17 @@ def examine(sampler: Any, X: np.ndarray, y: np.ndarray, examiner: Any) -> dict[s
         told["seen_as_label"] = float(np.mean(seen == y_new[made]))
         told["seen_as_source"] = float(np.mean(seen == source))
         told["known_to_f"] = float(
-            np.mean(classes[_seen_by(sampler.f, X_new[made])] == y_new[made])
+            np.mean(classes[seen_by(sampler.f, X_new[made])] == y_new[made])
         )
     return told
 
 
-def _seen_by(f: nn.Module, X: np.ndarray) -> np.ndarray:
-    """Return the class that a network sees in each row."""
-    was_training = f.training
+def seen_by(f: nn.Module, X: np.ndarray) -> np.ndarray:
+    """Return the class, an index, that a network sees in each row."""
+    was_training, place = f.training, next(f.parameters()).device
+    parts = [torch.from_numpy(part).to(place) for part in np.array_split(X, 20)]
     with torch.no_grad():
-        seen = [f.eval()(torch.from_numpy(part)).argmax(1) for part in np.array_split(X, 20)]
+        seen = [f.eval()(part).argmax(1).cpu() for part in parts]
     f.train(was_training)
     return torch.cat(seen).numpy()
 

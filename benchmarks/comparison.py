@@ -1,4 +1,4 @@
-"""Differences between rows on the same test documents, with bootstrap intervals."""
+"""Differences between rows on the same test samples, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Bootstrap", "Interval", "correct_documents", "packed_documents"]
+__all__ = ["Bootstrap", "Interval", "correct_samples", "packed_samples"]
 
 
-def packed_documents(correct: ArrayLike, y_test: ArrayLike) -> str:
-    """Pack which test documents were recognised into a text, a bit each.
+def packed_samples(correct: ArrayLike, y_test: ArrayLike) -> str:
+    """Pack which test samples were recognised into a text, a bit each.
 
     Parameters
     ----------
     correct : array-like of bool, shape (n,)
         In the order of the data.
     y_test : array-like of shape (n,)
-        Labels; documents are sorted by them.
+        Labels; samples are sorted by them.
     """
     order = np.argsort(np.asarray(y_test), kind="stable")
     bits = np.packbits(np.asarray(correct, dtype=bool)[order])
     return base64.b64encode(bits.tobytes()).decode()
 
 
-def correct_documents(packed: str, n_test: list[int]) -> NDArray[np.bool_]:
-    """Unpack which test documents were recognised.
+def correct_samples(packed: str, n_test: list[int]) -> NDArray[np.bool_]:
+    """Unpack which test samples were recognised.
 
     Parameters
     ----------
     packed : str
-        From `packed_documents`.
+        From `packed_samples`.
     n_test : list of int
-        Test documents per class.
+        Test samples per class.
 
     Returns
     -------
@@ -43,8 +43,8 @@ def correct_documents(packed: str, n_test: list[int]) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> packed = packed_documents([True, False, True], ["b", "a", "a"])
-    >>> correct_documents(packed, [2, 1])
+    >>> packed = packed_samples([True, False, True], ["b", "a", "a"])
+    >>> correct_samples(packed, [2, 1])
     array([False,  True,  True])
     """
     bits = np.frombuffer(base64.b64decode(packed), dtype=np.uint8)
@@ -60,23 +60,23 @@ class Interval(NamedTuple):
 
 
 class Bootstrap:
-    """Resamples test documents within their classes, and seeds; the same for every pair of rows.
+    """Resamples test samples within their classes, and seeds; the same for every pair of rows.
 
     The balanced accuracy of seed s is ``mean_k mean_{i in class k} c_si``, c 0 or 1. A resample
-    gives document i the weight ``v_i`` (how often it was drawn within its class, over the class's
+    gives sample i the weight ``v_i`` (how often it was drawn within its class, over the class's
     size and the number of classes) and seed s the weight ``w_s``, and the mean over seeds becomes
-    ``sum_s w_s sum_i v_i c_si``. Documents are drawn once for all seeds, as all seeds are tested
+    ``sum_s w_s sum_i v_i c_si``. Samples are drawn once for all seeds, as all seeds are tested
     on the same ones.
 
     Parameters
     ----------
     n_test : sequence of int
-        Test documents per class; classes without any count for nothing.
+        Test samples per class; classes without any count for nothing.
     n_seeds : int
         Number of seeds.
     n_resamples : int, default=2000
         Number of resamples.
-    seeds, documents : bool, default=True
+    seeds, samples : bool, default=True
         Whether to resample them; otherwise they are taken as they are.
     random_state : int, default=0
         Seed of the resampling.
@@ -89,17 +89,17 @@ class Bootstrap:
         *,
         n_resamples: int = 2000,
         seeds: bool = True,
-        documents: bool = True,
+        samples: bool = True,
         random_state: int = 0,
     ):
         rng = np.random.default_rng(random_state)
         sizes = [n for n in n_test if n]
         self.plain = np.concatenate([np.full(n, 1 / n / len(sizes)) for n in sizes])
-        if documents:
+        if samples:
             drawn = [rng.multinomial(n, np.full(n, 1 / n), n_resamples) / n for n in sizes]
-            self.of_document = np.concatenate(drawn, axis=1) / len(sizes)  # (B, n)
+            self.of_sample = np.concatenate(drawn, axis=1) / len(sizes)  # (B, n)
         else:
-            self.of_document = self.plain[None].repeat(n_resamples, axis=0)
+            self.of_sample = self.plain[None].repeat(n_resamples, axis=0)
         self.of_seed = np.full((n_resamples, n_seeds), 1 / n_seeds)  # (B, S)
         if seeds:
             draws = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), n_resamples)
@@ -110,8 +110,8 @@ class Bootstrap:
 
         Parameters
         ----------
-        correct : ndarray of shape (n_seeds, n_documents)
-            Which documents were recognised, class by class.
+        correct : ndarray of shape (n_seeds, n_samples)
+            Which samples were recognised, class by class.
         """
         return self._interval(np.asarray(correct, dtype=float))
 
@@ -120,12 +120,12 @@ class Bootstrap:
 
         Parameters
         ----------
-        row, reference : ndarray of shape (n_seeds, n_documents)
+        row, reference : ndarray of shape (n_seeds, n_samples)
             As in `balanced_accuracy`, seeds in the same order.
         """
         return self._interval(np.asarray(row, dtype=float) - np.asarray(reference, dtype=float))
 
     def _interval(self, values: NDArray) -> Interval:
-        resampled = ((self.of_document @ values.T) * self.of_seed).sum(1)  # (B,)
+        resampled = ((self.of_sample @ values.T) * self.of_seed).sum(1)  # (B,)
         low, high = np.percentile(resampled, [2.5, 97.5])
         return Interval(float((values @ self.plain).mean()), float(low), float(high))

@@ -112,6 +112,7 @@ def fashion_mnist_lt(
     test_size: int | None = None,
     fold: int | None = None,
     reverse: bool = False,
+    whole: bool = False,
     **settings: Any,
 ) -> TrainTest:
     """Load Fashion-MNIST-LT as bytes, shrunk to `size` pixels by means of blocks.
@@ -119,7 +120,8 @@ def fashion_mnist_lt(
     Settings are chosen on held-out training images: with `fold`, 0 to 4, the test part is made of
     those training images that the tail left out, as many of each class as `test_size` says (default:
     400), and the published test images are not looked at. `reverse` gives the first label the fewest
-    images and the last one the most. `settings` go to the loader.
+    images and the last one the most. `whole` gives all training images but those of the test part, for
+    a guide that knows what the tail leaves out. `settings` go to the loader.
     """
     from ltresample.datasets import fetch_fashion_mnist_lt
 
@@ -127,8 +129,13 @@ def fashion_mnist_lt(
     data = load(path=folder, **settings)
     if fold is not None:
         n = 400 if test_size is None else test_size
-        data.X_test, data.y_test = _left_out(folder, data.indices, n, fold)
+        held = _left_out(folder, data.indices, n, fold)
+        data.X_test, data.y_test = held.X_train, held.y_train
         test_size = n
+        if whole:
+            data = _all_but(folder, held)
+    elif whole:
+        raise ValueError("whole=True needs a fold: it leaves the fold's test images out.")
     classes = [np.flatnonzero(data.y_test == k)[:test_size] for k in np.unique(data.y_test)]
     kept = np.sort(np.concatenate(classes))
     return TrainTest(
@@ -148,27 +155,38 @@ def _in_reverse(*, path: Path | None, n_max: int, imbalance_factor: float) -> Bu
     part = np.concatenate(
         [np.flatnonzero(data.y_train == k)[:n] for k, n in enumerate(counts.tolist())]
     )
-    data.X_train, data.y_train = data.X_train[part], data.y_train[part]
-    data.indices = data.indices[part]
-    return data
+    return _taken(data, part)
 
 
-def _left_out(
-    folder: Path | None, taken: np.ndarray, n: int, fold: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _all_but(folder: Path | None, held: Bunch) -> Bunch:
+    """Return all training images but the held ones, which are the test part."""
+    from ltresample.datasets import fetch_fashion_mnist_lt
+
+    data = fetch_fashion_mnist_lt(path=folder, imbalance_factor=1)
+    data.X_test, data.y_test = held.X_train, held.y_train
+    return _taken(data, np.flatnonzero(~np.isin(data.indices, held.indices)))
+
+
+def _taken(data: Bunch, rows: np.ndarray) -> Bunch:
+    """Keep some training images."""
+    kept = {name: data[name][rows] for name in ("X_train", "y_train", "indices")}
+    return Bunch(**{**data, **kept})
+
+
+def _left_out(folder: Path | None, taken: np.ndarray, n: int, fold: int) -> Bunch:
     """Return `n` training images of each class that the tail left out, others for each fold."""
     from ltresample.datasets import fetch_fashion_mnist_lt
 
     whole = fetch_fashion_mnist_lt(path=folder, imbalance_factor=1)
-    is_free = ~np.isin(whole.indices, taken)
-    X, y = whole.X_train[is_free], whole.y_train[is_free]
-    rows = [np.flatnonzero(y == k)[fold * n : (fold + 1) * n] for k in np.unique(y)]
+    free = np.flatnonzero(~np.isin(whole.indices, taken))
+    y = whole.y_train[free]
+    rows = [free[y == k][fold * n : (fold + 1) * n] for k in np.unique(y)]
     if min(map(len, rows)) < n:
         raise ValueError(
             f"fold={fold} needs {n} training images of each class that the tail left out. Got "
             f"{min(map(len, rows))}. Lower n_max or test_size."
         )
-    return X[np.concatenate(rows)], y[np.concatenate(rows)]
+    return _taken(whole, np.concatenate(rows))
 
 
 def cifar10_images(folder: Path | None, *, size: int = 32) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cards import card
-from benchmarks.comparison import Bootstrap, Interval, correct_documents
+from benchmarks.comparison import Bootstrap, Interval, correct_samples
 from benchmarks.paper import Cell, paper_column
 from benchmarks.records import read_records
 from benchmarks.suites import Run, Suite
@@ -28,7 +28,7 @@ METRICS = {
     "medium": "medium",
     "few": "few",
 }
-OVER = ("both", "documents", "seeds")
+OVER = ("both", "samples", "seeds")
 PICKS = {"last": "Last epoch", "best": "Best epoch by validation"}
 CSV_METRICS = {**METRICS, "classes never recalled": "n_zero_recall", "accuracy": "accuracy"}
 
@@ -99,9 +99,9 @@ class Results:
         return None
 
     def correct(self, variant: str, row: str, seeds: list[int]) -> np.ndarray:
-        """Return which documents were recognised after the last epoch, (n_seeds, n_documents)."""
+        """Return which samples were recognised after the last epoch, (n_seeds, n_samples)."""
         records = [self.of[variant, row][seed] for seed in seeds]
-        return np.array([correct_documents(r["last"]["correct"], r["n_test"]) for r in records])
+        return np.array([correct_samples(r["last"]["correct"], r["n_test"]) for r in records])
 
 
 def _cell(paper: str, table: dict[str, Any], metric: str, row: str) -> Cell | None:
@@ -175,8 +175,8 @@ than 100 training samples, few: less than 20. "bACC valid." is that of the held-
 of the training data. "Accepted" is the share of synthesized candidates that passed the
 tests; the real sample stays where one did not."""
 
-INTERVALS = """95 % intervals of the bootstrap: over test documents, drawn within their classes, and
-seeds; over documents alone; over seeds alone, which is too narrow with few seeds."""
+INTERVALS = """95 % intervals of the bootstrap: over test samples, drawn within their classes, and
+seeds; over samples alone; over seeds alone, which is too narrow with few seeds."""
 
 
 def _score_table(results: Results, variant: str, pick: str) -> str:
@@ -215,7 +215,7 @@ def _comparison_table(results: Results, variant: str) -> str:
         return ""
     header = ["method", "bACC"]
     for name in references:
-        header += [f"- {name}", "both", "documents", "seeds"]
+        header += [f"- {name}", "both", "samples", "seeds"]
     rows = [_compared(results, variant, row, references) for row in present]
     return f"{INTERVALS}\n\n{_table([header, *rows])}"
 
@@ -247,7 +247,7 @@ def _interval(
 
 @lru_cache(maxsize=8)
 def _bootstrap(n_test: tuple[int, ...], n_seeds: int, over: str) -> Bootstrap:
-    return Bootstrap(n_test, n_seeds, documents=over != "seeds", seeds=over != "documents")
+    return Bootstrap(n_test, n_seeds, samples=over != "seeds", seeds=over != "samples")
 
 
 def as_csv(results: Results) -> str:

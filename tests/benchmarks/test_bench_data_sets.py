@@ -135,6 +135,18 @@ def test_either_end_of_the_labels_can_be_rare(fashion_folder, reverse):
     np.testing.assert_array_equal(held_out.X_train, data.X_train)
     seen = {image.tobytes() for image in data.X_train}
     assert not any(image.tobytes() in seen for image in held_out.X_test)
+    whole = load({**own, "fold": 0, "test_size": 5, "whole": True}, fashion_folder)
+    np.testing.assert_array_equal(whole.X_test, held_out.X_test)
+    assert np.bincount(whole.y_train).tolist() == [25] * 10  # all but the test part
+    seen = {image.tobytes() for image in whole.X_train}
+    assert not any(image.tobytes() in seen for image in held_out.X_test)
+    assert all(image.tobytes() in seen for image in data.X_train)
+
+
+def test_all_other_images_need_a_test_part_to_leave_out(fashion_folder):
+    with pytest.raises(ValueError, match=r"^whole=True needs a fold"):
+        own = {"name": "fashion_mnist_lt", "n_max": 20, "imbalance_factor": 10}
+        load({**own, "whole": True}, fashion_folder)
 
 
 def test_photographs_turn_grey_in_the_middle(monkeypatch):

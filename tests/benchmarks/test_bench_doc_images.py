@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import doc_images, doc_tables
-from benchmarks.comparison import Interval, packed_documents
+from benchmarks.comparison import Interval, packed_samples
 from benchmarks.suites import load_suite
 
 N_TEST = [20] * 10
@@ -19,7 +19,7 @@ def write(folder, name, rows, variant="IF 100"):
     lines = []
     for row, of_seed in rows.items():
         for seed, n in enumerate(of_seed):
-            correct = packed_documents(np.tile(np.arange(20) < n, 10), y)
+            correct = packed_samples(np.tile(np.arange(20) < n, 10), y)
             last = {
                 "scores": {"balanced_accuracy": n / 20, "many": n / 20, "few": n / 20},
                 "recall": [n / 20] * 10,

@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from benchmarks.comparison import packed_documents
+from benchmarks.comparison import packed_samples
 from benchmarks.records import RecordFile
 from benchmarks.report import Results, as_csv, as_markdown, write_tables
 from benchmarks.suites import load_suite
@@ -36,7 +36,7 @@ def picked(n_wrong, epoch):
     return {
         "epoch": epoch,
         "validation_bacc": 0.5,
-        "correct": packed_documents(hit, Y),
+        "correct": packed_samples(hit, Y),
         "recall": recalls,
         "scores": {
             "balanced_accuracy": np.mean(recalls),
@@ -123,9 +123,9 @@ def test_differences_are_paired(suite):
     assert told["- ERM"] == "+25.0"
     assert (
         told["seeds"] == "[25.0, 25.0]"
-    )  # three of six documents of one of two classes, in both seeds
-    assert told["documents"].startswith("[")
-    assert told["documents"] != told["seeds"]
+    )  # three of six samples of one of two classes, in both seeds
+    assert told["samples"].startswith("[")
+    assert told["samples"] != told["seeds"]
 
 
 def test_csv_is_long_and_holds_the_paper(results):

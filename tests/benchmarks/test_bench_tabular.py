@@ -57,6 +57,11 @@ def test_resumes_and_writes_tables(folder):
     text = (folder / "tabular.md").read_text()
     assert "none, corrected" in text
     assert "2 tables" in text
+    listed = (folder / "tabular_data.md").read_text().splitlines()
+    counts = first[0]["class_counts"]
+    sizes = [first[0]["n"], first[0]["n_columns"], len(counts), min(counts)]
+    begins = f"| {' | '.join(map(str, [first[0]['table'], *sizes]))} |"
+    assert sum(line.startswith(begins) for line in listed) == 1
     with (folder / "tabular.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     row = {(r["classifier"], r["score"], r["row"]): r for r in rows}

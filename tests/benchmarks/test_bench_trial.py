@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from benchmarks.comparison import correct_documents
+from benchmarks.comparison import correct_samples
 from benchmarks.data_sets import load, split
 from benchmarks.suites import Task
 from benchmarks.trial import run_trial
@@ -56,8 +56,8 @@ def test_scores_are_those_of_the_test_part():
     predicted = model.predict(data.X_test)
     score = record["last"]["scores"]["balanced_accuracy"]
     assert score == pytest.approx(balanced_accuracy_score(data.y_test, predicted), abs=1e-6)
-    hit = correct_documents(record["last"]["correct"], record["n_test"])
-    assert np.array_equal(hit, predicted == data.y_test)  # test documents stand class by class
+    hit = correct_samples(record["last"]["correct"], record["n_test"])
+    assert np.array_equal(hit, predicted == data.y_test)  # test samples stand class by class
     assert record["best"] is None
 
 
@@ -111,6 +111,41 @@ def test_guides_are_fitted_on_the_training_part_and_differ_within_an_ensemble():
     )
     assert record["seconds"]["guides"] > 0
     assert record["acceptance"] > 0
+
+
+def test_a_guide_may_have_data_of_its_own(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+
+    seen = []
+    fit = LogisticRegression.fit
+
+    def spy(self, X, y):
+        seen.append(len(y))
+        return fit(self, X, y)
+
+    monkeypatch.setattr(LogisticRegression, "fit", spy)
+    for own in ({}, {"data": {"spread": 2.0}}):
+        trial(
+            sampler={"make": "M2mSampler", "g": {"guide": "own"}},
+            classifier={"make": "standin_method:NoisyMeans"},
+            guides={"own": {"seed": "spied", "classifier": {"make": "LogisticRegression"}, **own}},
+        )
+    assert seen == [80, 100]  # the training part; all that the other data have
+
+
+def test_the_network_that_guides_is_scored_on_the_test_part():
+    net = {
+        "make": "DeferredRebalancingClassifier",
+        "module": {"use": "MLP"},
+        "max_epochs": 3,
+        "start": 1,
+        "resampler": {"make": "M2mSampler", "preset": "paper", "g": {"guide": "own"}},
+    }
+    own = {k: v for k, v in net.items() if k not in ("resampler", "start")} | {"max_epochs": 9}
+    record = trial(classifier=net, guides={"own": {"seed": "g", "classifier": own}})
+    alone = trial(classifier=own)
+    assert 0.34 < record["guide_bacc"] <= 1
+    assert "guide_bacc" not in alone
 
 
 def test_a_wrapped_classifier_has_no_epochs():
