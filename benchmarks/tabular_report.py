@@ -91,7 +91,7 @@ def complete(of: dict[str, dict[str, dict]]) -> Scores:
 
 
 def write_report(records: list[dict[str, Any]], folder: Path) -> None:
-    """Write ``tabular.md``, ``tabular.csv``, the pictures, the list of tables, and the questions' answers."""
+    """Write ``tabular.md``, ``tabular.csv``, pictures, the list of tables, and the questions."""
     folder.mkdir(parents=True, exist_ok=True)
     latest = list({record["key"]: record for record in records}.values())
     recorded = {name for record in latest for name in record["scores"]}
