@@ -91,9 +91,7 @@ def examine(sampler: Any, X: np.ndarray, y: np.ndarray, examiner: Any) -> dict[s
         source = classes[sampler.provenance_["source"][made]]
         told["seen_as_label"] = float(np.mean(seen == y_new[made]))
         told["seen_as_source"] = float(np.mean(seen == source))
-        told["known_to_f"] = float(
-            np.mean(classes[seen_by(sampler.f, X_new[made])] == y_new[made])
-        )
+        told["known_to_f"] = float(np.mean(classes[seen_by(sampler.f, X_new[made])] == y_new[made]))
     return told
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "LateNumber",
     "as_tensor",
     "drop_mapped_pages",
     "evaluating",
@@ -20,12 +21,15 @@ __all__ = [
     "free_bytes",
     "in_full_precision",
     "pick_device",
+    "sent",
     "to_numpy",
     "unwrapped",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+STAGED = 2**16  # bytes that CUDA copies from ordinary memory without waiting
 
 # Kinds of devices whose autocast may be on.
 _AUTOCAST = ("cpu", "cuda", "mps", "xpu")
@@ -179,6 +183,44 @@ def as_tensor(
     if not x.flags.writeable or any(stride < 0 for stride in x.strides):
         x = x.copy()
     return torch.from_numpy(x).to(device=device, dtype=dtype)
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device, without waiting for what the device is still at.
+
+    From ordinary memory CUDA copies more than 64 KiB only when everything before is done; from pinned
+    memory it copies in the order of the stream. The pinned block is kept until the copy is over.
+    """
+    if device.type == "cuda" and x.device.type == "cpu" and x.nbytes > STAGED:
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
+
+
+class LateNumber:
+    """A number of a device on its way to the processor: `read` waits for it, not for what came later.
+
+    ``tensor.item()`` waits for all that was queued until then. Here the copy is queued behind what
+    gives the number, so that the next step can be queued before it is read.
+
+    Parameters
+    ----------
+    x : Tensor of one element
+        On any device.
+    """
+
+    def __init__(self, x: Tensor):
+        self.told, self.event = x.detach(), None
+        if x.device.type == "cuda":
+            pinned = torch.empty_like(self.told, device="cpu", pin_memory=True)
+            self.told = pinned.copy_(self.told, non_blocking=True)
+            self.event = torch.cuda.Event()
+            self.event.record(torch.cuda.current_stream(x.device))
+
+    def read(self) -> float:
+        """Return the number."""
+        if self.event is not None:
+            self.event.synchronize()
+        return self.told.item()
 
 
 def drop_mapped_pages(x: object) -> None:

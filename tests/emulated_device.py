@@ -5,7 +5,8 @@ accelerator refuses: to be mixed with tensors of the CPU, to become NumPy arrays
 generator, and, under `torch.use_deterministic_algorithms`, what has no deterministic kernel. Matrix
 products round their factors to TF32 where PyTorch is set so. Each wait (a copy to the CPU, `item`,
 `nonzero`, a boolean index, ...) and each copy to the device is counted, with the line of the package
-that causes it.
+that causes it. A copy to the device waits, too, if it is large and blocks: CUDA stages 64 KiB from
+ordinary memory, and images are smaller here, so that large begins at `LARGE` bytes.
 
     with emulated_device() as log:
         step(log.put(x), log.put_module(network))
@@ -31,6 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("meta")
+LARGE = 2**13  # bytes
 
 # The size of what comes out is known on the device only, or it is a number for the processor.
 _WAITING = {
@@ -255,6 +257,8 @@ def _moved(func: Any, args: Any, kwargs: Any) -> Any:
         _log().wait("copy to the CPU")
     elif target and not source:
         _log().copy("copy to the device")
+        if args[0].nbytes > LARGE and not kwargs.get("non_blocking"):
+            _log().wait("large copy to the device")
     out = func(*tree_map(_inner, args), **_without_device(kwargs))
     return _Emulated(out) if target else out
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ltresample._torch import as_tensor, drop_mapped_pages
+from ltresample._torch import as_tensor, drop_mapped_pages, sent
 from ltresample.rows._numbers import plain_array
 
 __all__ = [
@@ -105,8 +105,8 @@ class ArrayRows(RowSource):
         if isinstance(self.x, Tensor):
             return as_tensor(self.x[index.to(self.x.device)], dtype=self.dtype, device=self.device)
         rows = self.x[index.cpu().numpy()]
-        rows = rows.toarray() if sparse.issparse(rows) else rows
-        return as_tensor(rows, dtype=self.dtype, device=self.device)
+        rows = as_tensor(rows.toarray() if sparse.issparse(rows) else rows, dtype=self.dtype)
+        return rows if self.device is None else sent(rows, self.device)
 
     def exact(self) -> ArrayRows:
         """Return the same rows in a floating-point type that holds all values as they are."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Subset
 
-from ltresample._torch import as_tensor, to_numpy
+from ltresample._torch import as_tensor, sent, to_numpy
 from ltresample.rows._categories import categories_of
 from ltresample.rows._pixels import PixelUnit, is_scaled, pixel_unit
 from ltresample.rows._sources import RowSource, first_part, stacked
@@ -104,7 +104,7 @@ class TakenRows(RowSource):
             rows = self.gather(index.cpu().numpy())
         else:
             rows = self._take_there(index)
-        return rows if self.device is None else rows.to(self.device)
+        return rows if self.device is None else sent(rows, self.device)
 
     def _take_there(self, index: Tensor) -> Tensor:
         """Take rows without waiting for the device."""

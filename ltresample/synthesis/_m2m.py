@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample._torch import evaluating
+from ltresample._torch import evaluating, sent
 from ltresample.guides import Classifier
 from ltresample.rows import Pool
 from ltresample.synthesis._descent import Descent, descend, uniform_noise
@@ -271,7 +271,7 @@ def starting_points(pool: Pool, draw: M2mDraw, rows: Tensor, *, from_aux: bool) 
     space, draw = pool.space, draw.part(rows)
     device = space.scale.device
     x = (pool.aux_x if from_aux else pool.x).take(draw.seeds.index)
-    noise = draw.noise.to(device) * space.scale
+    noise = sent(draw.noise, device) * space.scale
     target, source, step_size = (
         part.to(device) for part in (draw.y_target, draw.seeds.y_source, draw.step_size)
     )

@@ -93,8 +93,10 @@ class RandomCropFlip:
                 f"{tuple(x.shape[1:])}. Leave augment out for tables."
             )
         u = torch.rand(len(x), 3, generator=generator, dtype=torch.float64)
-        top, left = (u[:, :2] * (2 * self.padding + 1)).long().unbind(1)
-        place = _places(x.shape[-2:], self.padding, top, left, u[:, 2] < self.flip).to(x.device)
+        shift = (u[:, :2] * (2 * self.padding + 1)).long()
+        # three numbers an image go to the device, and not a position for each of its pixels
+        drawn = torch.cat([shift, (u[:, 2:] < self.flip).long()], dim=1).to(x.device)
+        place = _places(x.shape[-2:], self.padding, *drawn.unbind(1))
         layout = _memory_format(x)
         rows = x if x.dim() == 4 else x[:, None]
         padded = pad(rows, [self.padding] * 4, value=self.fill).flatten(2)
@@ -105,9 +107,9 @@ class RandomCropFlip:
 def _places(size: torch.Size, padding: int, top: Tensor, left: Tensor, flipped: Tensor) -> Tensor:
     """Return the position in its padded image of each pixel that is kept, (B, H * W)."""
     height, width = size
-    columns = torch.arange(width)
-    columns = torch.where(flipped[:, None], columns.flip(0), columns) + left[:, None]
-    rows = torch.arange(height) + top[:, None]
+    columns = torch.arange(width, device=left.device)
+    columns = torch.where(flipped[:, None] > 0, columns.flip(0), columns) + left[:, None]
+    rows = torch.arange(height, device=top.device) + top[:, None]
     return (rows[:, :, None] * (width + 2 * padding) + columns[:, None]).flatten(1)
 
 

@@ -8,7 +8,8 @@ The calls of a fit, from the outside in (file: function)::
     _net          fit_loop                   split real rows
     _run          begin_run                  counts, units, class weights, _look: look_at, resampler
     _run          begin_epoch                _epoch: epoch_plan -> stream, weights, rate, batch size
-    _net          run_single_epoch           batches of positions; loss and sizes into the history
+    _net          run_single_epoch           batches of positions; sizes into the history, and losses
+                                             (_batch_losses: on a device one batch late)
     _net          train_step                 _step: augment; then the resampler's rows and terms:
     synthesis     Step.__call__              request -> draw -> make -> terms, of the method
     (skorch)      train_step -> optimizer    infer -> get_loss -> _step: step_loss; backward, step
@@ -34,6 +35,7 @@ from torch.nn.functional import cross_entropy
 from ltresample._progress import progress
 from ltresample._random import Seed, global_streams
 from ltresample.exceptions import NotFiniteError
+from ltresample.training._batch_losses import BatchLosses
 from ltresample.training._checkpoint import Checkpoint
 from ltresample.training._criterion import needs_of, probabilities_by
 from ltresample.training._data import BatchRows, RowDataset
@@ -187,6 +189,7 @@ class TrainingNet(DataNet):
         if iterator is None:
             return
         n_batches, state = 0, vars(self)
+        losses = BatchLosses(self, f"{prefix}_loss", self._is_fine if training else None)
         with global_streams(self._forward_seed(prefix), place_of(self)):
             for batch in iterator:
                 self.notify("on_batch_begin", batch=batch, training=training)
@@ -194,15 +197,13 @@ class TrainingNet(DataNet):
                     step = step_fn(batch, **fit_params)
                 except NotFiniteError as err:
                     raise not_finite(self, math.nan, n_batches) from err
-                loss = step["loss"].item()
-                if training and not self._is_fine(loss):
-                    raise not_finite(self, loss, n_batches)
-                self.history.record_batch(f"{prefix}_loss", loss)
+                losses.add(step["loss"], n_batches)
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[1]))
                 state["_batch_rows"] = batch[0]  # past skorch's look at each assignment
                 self.notify("on_batch_end", batch=batch, training=training, **step)
                 state["_batch_rows"] = None
                 n_batches += 1
+        losses.read()
         self.history.record(f"{prefix}_batch_count", n_batches)
 
     def _is_fine(self, loss: float) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ltresample._random import Seed
-from ltresample._torch import unwrapped
+from ltresample._torch import sent, unwrapped
 from ltresample.losses import LongTailLoss
 from ltresample.synthesis import Batch, LossTerm
 from ltresample.training._criterion import has_class_weight, needs_of
@@ -66,7 +66,7 @@ def enter(net: Any, rows: Tensor | BatchRows, y: Tensor) -> Entered:
     """
     x, index, weight = rows if isinstance(rows, BatchRows) else (rows, None, None)
     place, seed = place_of(net), net._run.step_seed()
-    x, y = x.to(place), y.to(place)
+    x, y = sent(x, place), sent(y, place)
     if net.augment is not None:
         x = net.augment(x, seed.child("augment").torch())
     return Entered(x, y, seed, index, weight)
