@@ -171,11 +171,13 @@ def _step(
         seed=Seed(0),
     )
     synthesis.begin_epoch(5, max_epochs=10)
-    index = put(given.batch)
-    x, y = put(given.x[given.batch]), put(given.y[given.batch])
+    # a loader gives positions and labels on the CPU
+    index, y_here = given.batch, given.y[given.batch]
+    x, y = put(given.x[given.batch]), put(y_here)
     if log is not None:
+        assert synthesis.pool.counts is not None  # read once in a training, not in each step
         log.clear()
-    batch = synthesis(x, y, seed=Seed(1), index=index)
+    batch = synthesis(x, y, seed=Seed(1), index=index, y_here=y_here)
     loss = step_loss(CrossEntropy(), f.train()(batch.x), StepTarget(batch.terms))
     loss.backward()
     if log is None:

@@ -36,6 +36,5 @@ class RandomPairing:
     def pair(
         self, foreground: Side, background: Side, u: Tensor, *, class_affinity: Tensor | None = None
     ) -> Tensor:
-        """Return 0, 1, 2, ..., beginning anew if there are fewer backgrounds."""
-        rows = torch.arange(len(foreground.y), device=foreground.y.device)
-        return rows % len(background.y)
+        """Return 0, 1, 2, ... on the CPU, beginning anew if there are fewer backgrounds."""
+        return torch.arange(len(foreground.y)) % len(background.y)

@@ -93,11 +93,12 @@ class Pool:
     augment: Callable[[Tensor, Any], Tensor] | None = None  # of rows in training, (x, generator)
 
     index: Tensor | None = None  # (n,) of a mini-batch: positions in `reference`
+    y_here: Tensor | None = None  # (n,) `y` on the CPU, where it is known there
 
     @cached_property
     def labels(self) -> Tensor:
-        """`y` on the CPU, where rows are chosen: the one wait for a device that choosing costs."""
-        return self.y.cpu()
+        """`y` on the CPU, where rows are chosen: if it has to come from a device, choosing waits."""
+        return self.y.cpu() if self.y_here is None else self.y_here
 
     @cached_property
     def counts(self) -> Tensor:
@@ -109,10 +110,13 @@ class Pool:
         """The rows of each class, on the CPU."""
         return ClassIndex.of(self.labels, len(self.class_counts))
 
-    def of_batch(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> Pool:
+    def of_batch(
+        self, x: Tensor, y: Tensor, index: Tensor | None = None, y_here: Tensor | None = None
+    ) -> Pool:
         """Return a mini-batch (B, ...) as a pool, in the units of this one."""
         rows = ArrayRows(x, dtype=x.dtype, device=x.device)
-        return self._replace(x=rows, y=y, reference=self, in_batch=True, index=index)
+        own = {"x": rows, "y": y, "index": index, "y_here": y_here}
+        return self._replace(reference=self, in_batch=True, **own)
 
     def take(self, index: Tensor, seed: Seed) -> Tensor:
         """Return the rows at `index` (m,), augmented as the batches of a training run are."""

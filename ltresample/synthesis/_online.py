@@ -101,7 +101,15 @@ class Step:
         """Return what a step runs in."""
         return nullcontext()
 
-    def __call__(self, x: Tensor, y: Tensor, *, seed: Seed, index: Tensor | None = None) -> Batch:
+    def __call__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        seed: Seed,
+        index: Tensor | None = None,
+        y_here: Tensor | None = None,
+    ) -> Batch:
         """Return the batch to train on: rows, loss terms, and how many slots were synthesized.
 
         Parameters
@@ -114,9 +122,11 @@ class Step:
             Of this step.
         index : Tensor of shape (B,) or None
             Positions of the rows in the training split.
+        y_here : Tensor of shape (B,) or None
+            `y` on the CPU, as a loader gives it; without it a step waits for it to come back.
         """
         method, batch = self.method, RealBatch(self.enter(x, seed), y, index)
-        state = self.state._replace(pool=self.pool.of_batch(batch.x, y, index))
+        state = self.state._replace(pool=self.pool.of_batch(batch.x, y, index, y_here))
         # of slots, which and how they are filled are drawn from two streams
         slotted = method.place == "replace"
         slots = method.request(state, batch, seed.child("request") if slotted else seed)

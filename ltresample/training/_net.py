@@ -253,7 +253,8 @@ class TrainingNet(DataNet):
         if self._run is not None and (isinstance(rows, BatchRows) or self.augment is not None):
             own, made = enter(self, rows, y), None
             if self._run.synthesizing:
-                made = self._run.synthesis(own.x, own.y, seed=own.seed, index=own.index)
+                where = {"index": own.index, "y_here": own.y_here}
+                made = self._run.synthesis(own.x, own.y, seed=own.seed, **where)
             batch = as_trained(self, own, made)
         if self._run is None or self._run.scaler is None:
             step = super().train_step(batch, **fit_params)

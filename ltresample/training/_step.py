@@ -50,6 +50,7 @@ class Entered(NamedTuple):
     seed: Seed  # of the step
     index: Tensor | None = None  # (B,) positions in the training split
     weight: Tensor | None = None  # (B,) sample weights
+    y_here: Tensor | None = None  # (B,) y on the CPU, where the loader gave it there
 
 
 def enter(net: Any, rows: Tensor | BatchRows, y: Tensor) -> Entered:
@@ -66,10 +67,11 @@ def enter(net: Any, rows: Tensor | BatchRows, y: Tensor) -> Entered:
     """
     x, index, weight = rows if isinstance(rows, BatchRows) else (rows, None, None)
     place, seed = place_of(net), net._run.step_seed()
+    y_here = y if y.device.type == "cpu" else None
     x, y = sent(x, place), sent(y, place)
     if net.augment is not None:
         x = net.augment(x, seed.child("augment").torch())
-    return Entered(x, y, seed, index, weight)
+    return Entered(x, y, seed, index, weight, y_here)
 
 
 def as_trained(net: Any, own: Entered, made: Batch | None) -> tuple[Tensor, StepTarget]:
