@@ -30,7 +30,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from ltresample.decisions import MinimumCostClassifier, TunedOffsetsClassifierCV, tune_offsets
-from ltresample.decisions._search import CONFUSION_METRICS
+from ltresample.decisions._search import CONFUSION_METRICS, Guard
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,15 @@ def test_a_gain_that_may_be_chance_is_not_taken():
         scores = 3.0 * np.eye(3)[np.tile([0, 1, 2], 40)] + rng.normal(size=(120, 3))
         kept += (tune_offsets(scores, np.tile([0, 1, 2], 40)).offsets == 0).all()
     assert kept >= 7
+
+
+def test_the_standard_error_of_a_gain_is_that_of_the_jackknife():
+    """Leaving out one row after the other: of a mean, the standard deviation over sqrt(n)."""
+    y, first, second = np.random.default_rng(0).integers(0, 3, (3, 40))
+    parts = [np.array([i]) for i in range(40)]
+    guard = Guard(parts, lambda decisions, rows: float((decisions == y)[rows].mean()))
+    gain = (first == y).astype(float) - (second == y)
+    assert guard.standard_error(first, second) == pytest.approx(gain.std(ddof=1) / np.sqrt(40))
 
 
 def test_the_order_of_rows_and_equal_scores_change_nothing():

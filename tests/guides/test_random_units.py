@@ -129,3 +129,23 @@ def test_many_wide_rows_are_trained_as_ever(monkeypatch):
     g = fit_guide(pool, Seed(0), RANDOM._replace(**quick))
     other = fit_guide(pool, Seed(0), GuideRecipe(**quick))
     torch.testing.assert_close(g(x), other(x))
+
+
+def test_classes_are_drawn_alike_from_their_time_on():
+    """Natural frequencies for the first 160 of 200 epochs, then classes alike (DM, appendix C.4)."""
+    y = torch.arange(3).repeat_interleave(torch.tensor([900, 90, 10]))
+    pool = pool_of(torch.rand(1000, 2, generator=Seed(0).torch()), y)
+    rows = _fit._row_numbers(pool, Seed(0).torch(), GuideRecipe.deferred(), (10, 4000))
+    for part, expected in ((rows[:8], [0.9, 0.09, 0.01]), (rows[8:], [1 / 3] * 3)):
+        share = torch.bincount(y[part.flatten()], minlength=3) / part.numel()
+        torch.testing.assert_close(share, torch.tensor(expected), rtol=0, atol=0.02)
+
+
+def test_every_bootstrap_has_as_many_rows_of_a_class_as_there_are():
+    y = torch.arange(3).repeat_interleave(torch.tensor([50, 20, 1]))
+    pool = pool_of(torch.rand(71, 2, generator=Seed(0).torch()), y)
+    weights = _fit._bootstrap(pool, Seed(0), GuideRecipe(n_members=5))
+    for k, n in enumerate((50, 20, 1)):
+        assert (weights[:, y == k].sum(1) == n).all()
+    assert len(weights.unique(dim=0)) == 5
+    assert weights.max() > 1

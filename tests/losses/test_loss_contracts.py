@@ -103,7 +103,8 @@ def test_attributes_say_what_a_member_needs(name):
 def test_function_and_module_agree(name, reduction):
     _, function, options = MEMBERS[name]
     loss = make(name, reduction=reduction)
-    args = inputs(loss, *batch())
+    logits, y, features = batch()
+    args = inputs(loss, logits.requires_grad_(), y, features)
     sample_weight = np.linspace(0, 2, 9)
     kwargs = {"class_counts": COUNTS.tolist()} if name in COUNTED else {}
     if loss.needs_features:  # its function takes class weights, its module derives them
@@ -112,6 +113,8 @@ def test_function_and_module_agree(name, reduction):
     want = loss(*args, sample_weight=sample_weight)
     rtol = 1e-6 if name.startswith("cb") else 1e-12  # the buffer began in single precision
     torch.testing.assert_close(got, want, rtol=rtol, atol=0)
+    gradients = (torch.autograd.grad(value.sum(), logits)[0] for value in (got, want))
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-9)
 
 
 @every_member

@@ -133,8 +133,31 @@ def test_unimix_has_no_least_share():
 @pytest.mark.parametrize("kind", [CutMix, SaliencyMix, Mixup, ColumnSwap])
 def test_shared_draws(kind, shared):
     mix = kind(alpha=2.0, shared=shared)
-    lam = drawn(mix) if kind is Mixup else drawn(mix).lam
-    assert (len(lam.unique()) == 1) == shared
+    draw = drawn(mix)
+    parts = [draw] if kind is Mixup else [part for part in draw if isinstance(part, torch.Tensor)]
+    for part in parts:  # ratios, and places of boxes or columns
+        assert (len(part.unique(dim=0)) == 1) == shared
+
+
+def test_defaults_are_those_of_the_papers():
+    """Beta(1, 1), of UniMix Beta(0.8, 0.8); Remix's kappa and tau; the power of MAMix."""
+    for kind in (CutMix, Mixup, SaliencyMix, ColumnSwap):
+        assert kind().alpha == 1
+    assert UniMix().alpha == 0.8
+    assert Remix() == Remix(kappa=3.0, tau=0.5)
+    assert MAMix() == MAMix(power=-0.25)
+
+
+def test_boxes_with_a_least_share_are_anywhere_in_the_image():
+    """Of 8 x 6 pixels a box of half the sides has 5 x 4 places: all of them, and equally often."""
+    even = (torch.arange(500, dtype=torch.float64) + 0.5) / 500
+    draw = BoxDraw(torch.full_like(even, 0.75), torch.stack([even, even], 1), inside=True)
+    fg = torch.ones(500, 1, 8, 6)
+    box = CutMix().mix(fg, torch.zeros_like(fg), draw).x[:, 0]
+    assert (box.sum((1, 2)) == 4 * 3).all()
+    for side, n_places in ((2, 5), (1, 4)):
+        first = box.amax(side).argmax(1)
+        assert torch.bincount(first).tolist() == [500 // n_places] * n_places
 
 
 def test_ratios_are_beta_distributed():
@@ -178,6 +201,31 @@ def test_saliency_mix_pastes_the_peak():
     assert torch.equal(x.sum((1, 2, 3)), torch.ones(6))
 
 
+def moved_box(height, width, lam, cy, cx):
+    """A box around a centre, as large as drawn, moved inwards where it would stick out."""
+    h, w = (int(min(n, np.ceil(n * np.sqrt(1 - lam)))) for n in (height, width))
+    top, left = max(0, min(cy - h // 2, height - h)), max(0, min(cx - w // 2, width - w))
+    return top, top + h, left, left + w
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("max_lam", "box_of"), [(1.0, rand_bbox), (0.6, moved_box)])
+def test_saliency_boxes_are_around_the_peak(shared, max_lam, box_of):
+    """Of each image, or one box a batch, from the first image, as in published code."""
+    size = (9, 16)
+    place = torch.stack([torch.randint(n, (40,), generator=generator(n)) for n in size], 1)
+    fg = torch.ones(40, 1, *size)
+    fg[torch.arange(40), 0, place[:, 0], place[:, 1]] = 2
+    mix = SaliencyMix(4.0, shared=shared)
+    draw = mix.draw(40, (1, *size), generator(), max_lam=max_lam)
+    boxes = mix.mix(fg, torch.zeros_like(fg), draw).x[:, 0] > 0
+    for i, box in enumerate(boxes):
+        top, bottom, left, right = box_of(*size, float(draw.lam[i]), *place[0 if shared else i])
+        expected = np.zeros(size, bool)
+        expected[top:bottom, left:right] = True
+        np.testing.assert_array_equal(box, expected)
+
+
 # ---- label rules ---------------------------------------------------------------------------------
 
 shares = st.floats(0, 1)
@@ -196,6 +244,18 @@ def test_remix_follows_its_formula(lam, n_f, n_b, kappa, tau):
     ratio = n_b / n_f
     if abs(ratio - kappa) > 1e-5 * kappa and abs(ratio - 1 / kappa) > 1e-5 / kappa:
         assert float(Remix(kappa, tau).share(*args)) == expected
+
+
+def test_remix_at_its_borders():
+    """Its condition is n_i / n_j >= kappa and lam < tau: the first border belongs, not the second."""
+    for lam, n_f, n_b, share in [
+        (0.25, 5, 20, 0),
+        (0.5, 5, 20, 0.5),
+        (0.75, 20, 5, 1),
+        (0.5, 20, 5, 0.5),
+    ]:
+        args = torch.tensor([lam], dtype=torch.float64), torch.tensor([n_f]), torch.tensor([n_b])
+        assert float(Remix(kappa=4.0, tau=0.5).share(*args)) == share
 
 
 def margin_aware(lam, n_i, n_j, power):

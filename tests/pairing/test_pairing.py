@@ -161,6 +161,33 @@ def test_confusion_pairing_takes_the_most_confused_class():
     assert ((chosen >= 0) & (chosen < 9)).all(), "absent: any background"
 
 
+def test_a_class_that_is_never_misclassified_meets_another_one():
+    y = torch.arange(3).repeat(4)
+    u = torch.rand(12, generator=torch.Generator().manual_seed(0))
+    chosen = ConfusionPairing().pair(Side(y), Side(y), u, class_affinity=torch.eye(3))
+    assert (y[chosen] != y).all()
+
+
+def test_euclidean_costs_are_those_of_unit_vectors():
+    """|u - v|^2 = 2 (1 - cos): both costs have one range, whatever the size of the features."""
+    foreground, background, *_ = problem(6, 5)
+    background = background._replace(features=100 * background.features)
+    euclidean, cosine = (
+        TransportPairing(feature_weight=1.0, cost=cost).cost_matrix(foreground, background)
+        for cost in ("euclidean", "cosine")
+    )
+    torch.testing.assert_close(euclidean.square(), 2 * cosine, rtol=1e-4, atol=1e-5)
+
+
+def test_strength_and_tolerance_reach_the_plan():
+    foreground, background, affinity, _ = problem(6, 5)
+    sides = {"foreground": foreground, "background": background, "class_affinity": affinity}
+    even = TransportPairing(reg=1e4).plan(**sides)
+    torch.testing.assert_close(even.plan, torch.full((6, 5), 1 / 30), rtol=1e-3, atol=0)
+    usual, loose = TransportPairing().plan(**sides), TransportPairing(tol=0.5).plan(**sides)
+    assert usual.marginal_error <= 1e-6 < loose.marginal_error <= 0.5
+
+
 def test_networks_and_features_get_no_gradient():
     foreground, background, affinity, u = problem()
     z = foreground.features.requires_grad_()

@@ -123,9 +123,10 @@ def test_engine_equals_the_algorithm(problem, k, lam2):
     np.testing.assert_allclose(made.x.numpy(), rows[kept], atol=1e-9)
 
 
-def test_without_weight_and_class_test_it_is_m2m(problem):
+@pytest.mark.parametrize("without", [{"matching_weight": 0.0}, {"distance": None}], ids=str)
+def test_without_distance_and_class_test_it_is_m2m(problem, without):
     pool, g, f = problem
-    dm = method(g, matching_weight=0.0, class_test=False)
+    dm = method(g, class_test=False, **without)
     state, draw = drawn(dm, pool, 2)
     made = dm.make(state, [draw], f)
     other = dm.translation.make(state, [draw.rows], f)
@@ -159,6 +160,9 @@ def test_accepted_rows_are_no_farther_than_the_real_set_from_itself(problem):
         own = (1 - torch.nn.functional.normalize(made.x, dim=1) @ unit.T).mean(1)
         assert (own <= limit + 1e-12).all()
         assert 0 < made.accepted.sum() < 60
+        free = dataclasses.replace(dm, class_test=False).make(state, [draw]).x
+        near = (1 - torch.nn.functional.normalize(free, dim=1) @ unit.T).mean(1) <= limit + 1e-12
+        assert torch.equal(made.accepted, near), "and all that are no farther are accepted"
 
 
 def test_a_class_of_one_is_not_tested_against_itself(problem):
@@ -181,6 +185,14 @@ def test_real_sets_are_drawn_without_replacement_from_the_class(problem):
     assert sorted(index[index >= 0].tolist()) == (pool.y == 1).nonzero()[:, 0].tolist()
     _, other = drawn(method(g, n_real=5), pool, 1, seed=Seed(12))
     assert len(set(other.real_index[0].tolist())) == 5
+
+
+def test_batch_statistics_are_set_by_all_classes_alike(problem):
+    """Not by the largest one, which a class-balanced mini-batch does not favour either."""
+    pool, g, _ = problem
+    _, draw = drawn(method(g, n_calibration=20_000), pool, 1)
+    share = torch.bincount(pool.y[draw.calibration]) / 20_000
+    torch.testing.assert_close(share, torch.full((3,), 1 / 3), rtol=0, atol=0.015)
 
 
 def test_blocks_share_an_embedding_by_number_and_families_change_with_it(problem):

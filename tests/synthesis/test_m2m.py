@@ -1,5 +1,6 @@
 """M2m against a literal rendering of its algorithm, its invariants and its limits."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -13,12 +14,15 @@ from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.synthesis import (
     DistributionSeeds,
     M2m,
+    NearSeeds,
     RealBatch,
     Slots,
     Step,
     Steps,
     fill,
+    gaussian_noise,
     reference_noise,
+    uniform_noise,
 )
 
 SEED = Seed(7)
@@ -311,3 +315,123 @@ def test_published_noise_in_a_step_leaves_rows_without_a_seed_out(problem):
     assert (draw.seeds.index[:30] == -1).all()
     per_column = draw.noise[30:].norm(dim=0)
     torch.testing.assert_close(per_column, torch.full((3,), 0.5, dtype=torch.float64))
+
+
+def test_uniform_noise_is_shortened_and_never_stretched():
+    """U(-1/2, 1/2) in each coordinate; a row that is too long is brought back to the radius."""
+    radius = torch.tensor([0.5, 0.2], dtype=torch.float64).repeat(250)
+    raw = torch.rand(500, 3, generator=Seed(0).torch(), dtype=torch.float64) - 0.5
+    noise, norm = uniform_noise((500, 3), radius, Seed(0).torch(), torch.float64), raw.norm(dim=1)
+    short = norm <= radius
+    assert 0 < short.sum() < 500
+    torch.testing.assert_close(noise[short], raw[short])
+    torch.testing.assert_close(noise[~short], raw[~short] * (radius / norm)[~short, None])
+
+
+def test_gaussian_noise_has_the_length_of_the_radius():
+    """N(0, radius^2 / d) in each of d coordinates: E |noise|^2 = radius^2."""
+    radius = torch.tensor([0.5, 2.0], dtype=torch.float64).repeat(1000)
+    noise = gaussian_noise((2000, 3, 4, 4), radius, Seed(0).torch(), torch.float64) / radius.view(
+        -1, 1, 1, 1
+    )
+    for rows in (noise[::2], noise[1::2]):
+        assert float(rows.square().sum((1, 2, 3)).mean()) == pytest.approx(1, abs=0.03)
+        assert rows.mean().abs() < 4 / (1000 * 48 * 48) ** 0.5
+    assert gaussian_noise((0, 3), 0.5, Seed(0).torch(), torch.float32).shape == (0, 3)
+
+
+def test_the_unit_of_a_column_has_no_meaning(problem):
+    """Columns in other units, and networks that take them so, give the same rows in these units."""
+    pool, g, f = problem
+    unit = torch.tensor([10.0, 0.1, 3.0], dtype=torch.float64)
+    other = pool._replace(
+        x=ArrayRows(pool.x.x * unit.numpy(), dtype=torch.float64),
+        space=pool.space._replace(scale=unit, upper=unit),
+    )
+    in_units = copy.deepcopy((g, f))
+    with torch.no_grad():
+        for classifier in in_units:
+            classifier.members[0].weight.div_(unit)
+    settings = {"steps": Steps(n_steps=5, step_size=0.05), "min_confidence": 0.4}
+    y_target = torch.full((20,), 1)
+    made = []
+    for rows, own_g, own_f in ((pool, g, f), (other, *in_units)):
+        method = M2m(g=own_g, count_decay=None, **settings)
+        state, draw = drawn(method, rows, y_target)
+        made.append(method.make(state, [draw], own_f))
+    assert 0 < made[0].accepted.sum() < 20
+    assert torch.equal(made[0].accepted, made[1].accepted)
+    torch.testing.assert_close(made[0].x, made[1].x / unit)
+
+
+def test_steps_and_noise_in_shares_of_the_way_to_the_class(problem):
+    pool, g, _ = problem
+    steps = Steps(n_steps=4, step_size=None, travel=0.5, noise_radius=None, noise=0.1)
+    method = M2m(g=g, seeding=NearSeeds(), steps=steps, min_confidence=0.0, count_decay=None)
+    _, draw = drawn(method, pool, torch.full((30,), 2))
+    torch.testing.assert_close(4 * draw.step_size, 0.5 * draw.seeds.reach)
+    torch.testing.assert_close(draw.noise.norm(dim=1), 0.1 * draw.seeds.reach)
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_zeros_of_sparse_rows_move_only_where_a_near_row_has_a_number(problem, near):
+    pool, g, _ = problem
+    generator = Seed(2).torch()
+    x = pool.x.x * (torch.rand(len(pool.y), 3, generator=generator) < 0.5).numpy()
+    pool = pool._replace(
+        x=ArrayRows(x, dtype=torch.float64), space=pool.space._replace(keep_zeros=True)
+    )
+    seeding = NearSeeds() if near else DistributionSeeds(0.0)
+    steps = Steps(n_steps=3, step_size=0.05)
+    method = M2m(g=g, seeding=seeding, steps=steps, min_confidence=0.0, count_decay=None)
+    state, draw = drawn(method, pool, torch.full((30,), 1))
+    made = method.make(state, [draw])
+    zero = pool.x.take(draw.seeds.index) == 0
+    still = zero & (pool.x.take(draw.seeds.anchor.clamp(min=0)) == 0) if near else zero
+    assert (made.x[still] == 0).all()
+    assert (made.x[zero] != 0).any() == near
+    assert (made.x != pool.x.take(draw.seeds.index))[~zero].any()
+
+
+def test_categories_are_those_of_the_near_row_and_never_move(problem):
+    pool, g, _ = problem
+    fixed = torch.tensor([False, True, False])
+    pool = pool._replace(space=pool.space._replace(categorical=fixed))
+    steps = Steps(n_steps=3, step_size=0.05)
+    method = M2m(g=g, seeding=NearSeeds(), steps=steps, min_confidence=0.0, count_decay=None)
+    state, draw = drawn(method, pool, torch.full((30,), 1))
+    made = method.make(state, [draw])
+    seed, near = (pool.x.take(at) for at in (draw.seeds.index, draw.seeds.anchor))
+    assert torch.equal(made.x[:, 1], near[:, 1])
+    assert (made.x != seed)[:, [0, 2]].any(1).all()
+
+
+def test_no_two_blocks_or_rounds_share_their_numbers(problem, monkeypatch):
+    pool, g, _ = problem
+    seen, draw = [], M2m.draw
+    monkeypatch.setattr(M2m, "draw", lambda *args: seen.append(draw(*args)) or seen[-1])
+    _, record = filled(pool, g, {1: 25, 2: 36}, max_rounds=3)
+    assert sum(record.n_made.values()) > 61, "some rows were drawn anew"
+    noise = torch.cat([one.noise for one in seen])
+    assert len(noise.unique(dim=0)) == len(noise)
+
+
+def test_random_labels_are_of_a_third_class():
+    """M2m-RS-Rand: uniform over all classes but those of the target and of the seed."""
+    counts = torch.tensor([400, 100, 50, 20, 10])
+    x, y = torch.rand(60, 3, generator=Seed(0).torch()), torch.arange(5).repeat(12)
+    pool = Pool(ArrayRows(x), y, counts, Space.pixels(), in_batch=True)
+    settings = {"steps": Steps(n_steps=0), "min_confidence": 0.0, "count_decay": None}
+    g = Classifier([nn.Linear(3, 5)])
+    method = M2m(g=g, seeding=DistributionSeeds(0.0), random_labels=True, **settings)
+    slots = Slots(torch.arange(6000), torch.full((6000,), 3))
+    draw = method.draw(method.begin(pool, SEED), slots, SEED, SEED)
+    share = torch.stack(
+        [torch.bincount(draw.label[draw.seeds.y_source == k], minlength=5) for k in range(3)]
+    )
+    allowed = (1 - torch.eye(5))[:3] * (torch.arange(5) != 3)
+    torch.testing.assert_close(share / share.sum(1, keepdim=True), allowed / 3, rtol=0, atol=0.05)
+    batch = rewritten(method, pool, SEED)
+    changed = (batch.x != x).any(1)
+    assert changed.any()
+    assert torch.equal(batch.terms[0].y != y, changed)

@@ -180,6 +180,8 @@ def test_soft_form_is_the_exact_expectation(logits):
     np.testing.assert_allclose(sampling.soft_target, gamma**2 / (gamma**2).sum())
     mean_weight = 4 * (gamma**2).sum()
     assert term.coef == pytest.approx(2.0 * mean_weight)
+    code = method(eta=2.0, soft=True, normalize="weights").term(torch.zeros(40).long(), start=0)
+    assert code.coef == 2.0, "divided by the mean weight, as a weighted mean is"
 
 
 def test_random_labels_average_to_the_soft_form(logits):

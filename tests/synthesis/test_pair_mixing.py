@@ -13,7 +13,8 @@ from ltresample.guides import Classifier, FeatureRows, feature_rows
 from ltresample.mixing import ColumnSwap, CutMix, MAMix, Mixup, Remix, UniMix
 from ltresample.pairing import RandomPairing, Side, TransportPairing
 from ltresample.rows import ArrayRows, Pool, Space
-from ltresample.synthesis import PairMixing, Slots, fill
+from ltresample.synthesis import MixDraw, PairMixing, Slots, fill
+from ltresample.synthesis._pair_mixing import _larger_parts
 
 SEED = Seed(5)
 AFFINITY = torch.tensor([[0.8, 0.2, 0.0], [0.3, 0.6, 0.1], [0.1, 0.5, 0.4]], dtype=torch.float64)
@@ -252,3 +253,34 @@ def test_every_choice_is_drawn_from_its_own_stream(pool):
 def test_settings_are_plain_data():
     mixing = PairMixing(CutMix(), pairing=RandomPairing())
     assert dataclasses.replace(mixing, block_size=8).block_size == 8
+
+
+@pytest.mark.parametrize("rule", [Remix(), MAMix()], ids=repr)
+def test_label_rules_get_the_counts_of_the_classes_of_both_parents(rule, pool):
+    plain = PairMixing(Mixup(4.0, shared=False))
+    _, (made, lam) = filled(plain, pool)
+    _, (ruled, share) = filled(dataclasses.replace(plain, label_rule=rule), pool)
+    assert torch.equal(made.partner, ruled.partner)
+    n_foreground, n_background = (pool.class_counts[y] for y in (made.y, pool.y[made.partner]))
+    torch.testing.assert_close(share, rule.share(lam, n_foreground, n_background))
+    assert (share != lam).any()
+
+
+def test_unimix_ratios_follow_from_the_counts_of_both_parents(pool):
+    mixing = PairMixing(UniMix())
+    draw = block(mixing, pool, torch.arange(20), 20)
+    made = mixing.make(mixing.begin(pool, SEED, WANTED), [draw])
+    n_foreground, n_background = (pool.counts[pool.y[i]] for i in (torch.arange(20), made.partner))
+    expected = (draw.params + n_foreground / (n_foreground + n_background)) % 1
+    torch.testing.assert_close(made.lam, expected)
+
+
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_the_bank_knows_a_mixed_row_by_its_larger_part(pool, from_batch):
+    index = torch.tensor([10, 11, 12, 13])
+    batch = pool.of_batch(pool.x.take(index), pool.y[index], index)
+    foreground = torch.tensor([2, 1, 0] if from_batch else [50, 51, 52])
+    draw = MixDraw(foreground, torch.arange(4), None, None, None, None if from_batch else SEED)
+    lam = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    found = _larger_parts(batch, draw, torch.tensor([3, 0, 1]), lam)
+    assert found.tolist() == [12 if from_batch else 50, 10, 11, 13]

@@ -89,11 +89,15 @@ def test_near_seeds_are_the_nearest_and_know_their_distance():
     drawn = seeding.draw(pool, seeding.begin(pool, Seed(0), {2: 1}), torch.full((100,), 2), Seed(5))
     x = pool.x.x
     larger, own = x[:70], x[70:]
+    ranks = set()
     for index, anchor, reach in zip(drawn.index, drawn.anchor, drawn.reach, strict=True):
         assert pool.y[anchor] == 2
         ranked = np.argsort(((larger - x[anchor]) ** 2).sum(1))
         assert int(index) in ranked[:4]
+        ranks.add(ranked.tolist().index(int(index)))
         assert np.isclose(np.sqrt(((own - x[index]) ** 2).sum(1)).min(), reach)
+    assert ranks == {0, 1, 2, 3}, "each of the neighbours is drawn"
+    assert set(drawn.anchor.tolist()) == set(range(70, 76)), "and each row of the class"
 
 
 def test_near_seeds_search_an_even_part_of_a_large_class():
@@ -134,6 +138,7 @@ def test_random_and_open_set_seeds():
     random = RandomSeeds()
     drawn = random.draw(pool, None, y_target, Seed(0))
     assert (pool.y[drawn.index] != y_target).all()
+    assert torch.equal(drawn.y_source, pool.y[drawn.index])
     open_set = OpenSetSeeds().draw(pool, None, y_target, Seed(0))
     assert set(open_set.index.tolist()) == set(range(7))
     assert (open_set.y_source == -1).all()

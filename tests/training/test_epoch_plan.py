@@ -43,10 +43,11 @@ def net_of(**params):
     rebalance_start=STARTS,
     rebalance=st.sampled_from([None, "resample", "reweight"]),
     weighting=st.sampled_from(["balanced", "effective"]),
+    beta=st.sampled_from([0.9, 0.9999]),
     balanced=st.booleans(),
     later=st.sampled_from([None, 8]),
 )
-def test_a_plan_by_hand(epoch, start, rebalance_start, rebalance, weighting, balanced, later):
+def test_a_plan_by_hand(epoch, start, rebalance_start, rebalance, weighting, beta, balanced, later):
     settings = EpochSettings(
         max_epochs=10,
         start=start,
@@ -54,6 +55,7 @@ def test_a_plan_by_hand(epoch, start, rebalance_start, rebalance, weighting, bal
         rebalance=rebalance,
         rebalance_start=rebalance_start,
         weighting=weighting,
+        beta=beta,
         warmup=3,
         lr_decay={0.5: 0.1},
         batch_size=32,
@@ -61,7 +63,7 @@ def test_a_plan_by_hand(epoch, start, rebalance_start, rebalance, weighting, bal
     )
     plan = epoch_plan(settings, COUNTS, epoch)
     begun, rebalances = (epoch >= epoch_of(s, 10) for s in (start, rebalance_start))
-    weight = class_weights(COUNTS, weighting, beta=0.9999)
+    weight = class_weights(COUNTS, weighting, beta=beta)
     assert plan.synthesizes == begun
     assert plan.active == rebalances
     np.testing.assert_array_equal(
@@ -155,6 +157,21 @@ def test_class_weights_do_not_outlive_their_setting(criterion, setting):
     assert dict(net.callbacks_)["sees"].epochs_ == [own] * 4
 
 
+def test_the_callback_weighs_the_stream_as_it_is_told():
+    sampler = ClassIndexSampler(random_state=0)
+    NeuralNetClassifier(
+        MLP(4, 3),
+        criterion=nn.CrossEntropyLoss,
+        max_epochs=1,
+        train_split=None,
+        verbose=0,
+        iterator_train__sampler=sampler,
+        callbacks=[DeferredResampling(start=0, weighting="effective", beta=0.9)],
+    ).fit(X, Y)
+    weight = class_weights(COUNTS, "effective", beta=0.9)
+    np.testing.assert_allclose(sampler.class_weight, weight)
+
+
 def test_weights_of_the_callback_do_not_outlive_it():
     net = NeuralNetClassifier(
         MLP(4, 3),
@@ -163,9 +180,10 @@ def test_weights_of_the_callback_do_not_outlive_it():
         train_split=None,
         verbose=0,
         warm_start=True,
-        callbacks=[DeferredReweighting(start=0), ("sees", Sees())],
+        callbacks=[DeferredReweighting(start=0, beta=0.9), ("sees", Sees())],
     ).fit(X, Y)
-    assert dict(net.callbacks_)["sees"].epochs_[0] is not None
+    weight = class_weights(COUNTS, "effective", beta=0.9)
+    np.testing.assert_allclose(dict(net.callbacks_)["sees"].epochs_[0], weight, rtol=1e-6)
     assert net.criterion_.weight is None
     net.set_params(callbacks__DeferredReweighting__start=len(net.history) + 1).fit(X, Y)
     assert dict(net.callbacks_)["sees"].epochs_[0] is None
@@ -299,3 +317,28 @@ def test_units_are_those_of_the_first_chunk():
     units = net.module_[0].center.clone()
     net.partial_fit(X + 100, Y)
     assert torch.equal(net.module_[0].center, units)
+
+
+# ---------------------------------------------------------------- random numbers
+
+
+def test_no_step_of_an_epoch_repeats_the_numbers_of_another():
+    """Neither of the augmentation nor of layers that are random."""
+    augmented, dropped = [], []
+
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            if self.training:
+                dropped.append(float(torch.rand(())))
+            return super().forward(x)
+
+    def augment(x, generator):
+        augmented.append(float(torch.rand((), generator=generator)))
+        return x
+
+    for _ in range(2):
+        net_of(module=Noisy(4, 3), augment=augment, max_epochs=3).fit(X, Y)
+    for numbers in (augmented, dropped):
+        first, again = numbers[:18], numbers[18:]  # 3 epochs of 6 batches
+        assert first == again
+        assert len(set(first)) == 18

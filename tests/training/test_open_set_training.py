@@ -17,7 +17,7 @@ from ltresample.losses import (
     LDAMLoss,
 )
 from ltresample.models import MLP
-from ltresample.rows import ArrayRows
+from ltresample.rows import ArrayRows, pool_of
 from ltresample.training import DeferredRebalancingClassifier
 from ltresample.training._aux_rows import AugmentedRows
 from ltresample.training._step import StepTarget, step_loss
@@ -191,3 +191,14 @@ def test_open_set_then_real_seeds(data, aux):
 def test_what_is_refused(data, resampler, text):
     with pytest.raises(ValueError, match=f"(?s){text}"):
         trained(data, resampler)
+
+
+def test_open_set_rows_are_augmented_by_the_seed_of_the_step(data, aux):
+    X, y = map(torch.from_numpy, data)
+    rows = AugmentedRows(ArrayRows(aux), lambda x, g: x + torch.rand(len(x), 1, generator=g))
+    pool = pool_of(ArrayRows(data[0]), y, COUNTS, aux=rows)
+    sampler = OpenSampler(aux_batch_size=5)
+    step = StepSynthesis(sampler, pool, classes=np.arange(3), module=MLP(5, 3), seed=Seed(0))
+    first, again, other = (step(X[:8], y[:8], seed=Seed(i)).x[8:] for i in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

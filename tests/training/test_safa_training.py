@@ -482,3 +482,50 @@ def test_the_contrast_network_has_the_papers_width():
     for safa, width in ((SAFA("1"), 256), (SAFA("1", contrast_width=None), 6)):
         _, online = begun(f, (4,), safa)
         assert online.method.networks.contrast_head.in_features == width
+
+
+def test_every_parameter_reaches_its_place():
+    f = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 4))
+    safa = SAFA(
+        "1",
+        head_ratio=0.5,
+        reconstruction_weight=2.0,
+        tail_spread_weight=3.0,
+        head_spread_weight=4.0,
+        contrast_weight=5.0,
+        head_spread="printed",
+        reconstruction="norm",
+        delta_sign="consistent",
+        generator="residual",
+        gradient="end_to_end",
+        augmented_per_pair=2.0,
+        width=7,
+        contrast_width=9,
+        max_grad_norm=11.0,
+    )
+    method = begun(f, (4,), safa, counts=(6, 5, 3, 2))[1].method
+    assert method.settings == SafaSettings(
+        reconstruction_weight=2.0,
+        tail_spread_weight=3.0,
+        head_spread_weight=4.0,
+        contrast_weight=5.0,
+        mean_square=False,
+        literal_spread=True,
+        consistent_sign=True,
+        end_to_end=True,
+        augmented_per_pair=2.0,
+    )
+    assert method.is_head.tolist() == [True, True, False, False]
+    assert method.networks.residual
+    assert method.networks.encoder[0].out_features == 7
+    assert method.networks.contrast_head.in_features == 9
+    assert method.max_grad_norm == 11
+
+
+def test_defaults_are_the_papers():
+    """lambda_1 to lambda_4 of Section 4, the third as the second, and gamma = 0.2 of the classes."""
+    safa = SAFA()
+    assert (safa.reconstruction_weight, safa.contrast_weight, safa.head_ratio) == (100, 0.1, 0.2)
+    assert safa.tail_spread_weight == safa.head_spread_weight == 0.01
+    f = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    assert begun(f, (4,))[1].method.settings == SafaSettings()

@@ -7,12 +7,22 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltresample._random import Seed
-from ltresample.embeddings import RandomEmbedding
+from ltresample.distances import SinkhornTransport
+from ltresample.embeddings import IdentityEmbedding, RandomEmbedding
 from ltresample.guides import classifier_of
+from ltresample.mixing import Mixup, Remix
 from ltresample.models import MLP, SmallCNN
 from ltresample.over_sampling import DistributionMatchingOversampler, M2mSampler, OTMixSampler
+from ltresample.pairing import TransportPairing
 from ltresample.rows import ArrayRows, Pool, Space, pool_of
-from ltresample.synthesis import Moment
+from ltresample.synthesis import (
+    DistributionSeeds,
+    MixSchedule,
+    Moment,
+    Steps,
+    gaussian_noise,
+    reference_noise,
+)
 from ltresample.training._augmentation import RandomCropFlip
 from ltresample.training._synthesis import StepSynthesis
 
@@ -307,6 +317,104 @@ def test_without_the_loss_of_the_target_class_g_moves_nothing():
     rows = {tuple(row) for row in x.tolist()}
     assert all(tuple(row) in rows for row in still.x.tolist()), "seeds stay where they are"
     assert not all(tuple(row) in rows for row in moved.x.tolist())
+
+
+@untrained
+def test_named_options_of_m2m_reach_the_engine():
+    sampler = M2mSampler(
+        preset="paper",
+        g=MLP(4, 3),
+        step_size=0.3,
+        n_steps=7,
+        min_confidence=0.6,
+        source_penalty=0.2,
+        count_decay=0.9,
+        noise_radius=0.1,
+        noise="gaussian",
+        rest=True,
+        confidence_test="loss",
+        insert="seed",
+        n_seeds_per_class=5,
+        synthetic_share=0.7,
+    )
+    step = bound(sampler, table_pool(), MLP(4, 3))
+    method, steps = step.method, Steps(n_steps=7, step_size=0.3, noise_radius=0.1, rest=True)
+    assert method.steps == steps._replace(draw_noise=gaussian_noise)
+    assert method.seeding == DistributionSeeds(0.9, n_per_class=5)
+    assert (method.min_confidence, method.source_penalty, method.count_decay) == (0.6, 0.2, 0.9)
+    assert method.loss_test
+    assert method.insert_seed
+    assert not method.random_labels
+    assert step.synthetic_share == 0.7
+
+
+@untrained
+def test_named_options_of_distribution_matching_reach_the_engine():
+    sampler = DistributionMatchingOversampler(
+        preset="paper",
+        g=MLP(4, 3),
+        distance="transport",
+        reg=0.3,
+        embedding="identity",
+        matching_weight=0.2,
+        target_loss=False,
+        class_test=False,
+        intra="unbiased",
+        matching_scale="literal",
+        n_real=9,
+        block_size=11,
+        noise="reference",
+        count_decay=0.9,
+    )
+    method = bound(sampler, table_pool(), MLP(4, 3)).method
+    assert method.distance == SinkhornTransport(reg=0.3)
+    assert isinstance(method.embedding, IdentityEmbedding)
+    assert (method.matching_weight, method.n_real, method.block_size) == (0.2, 9, 11)
+    assert (method.target_loss, method.class_test) == (False, False)
+    assert (method.unbiased, method.literal_scale) == (True, True)
+    assert method.translation.steps.draw_noise is reference_noise
+    assert method.translation.seeding == DistributionSeeds(0.9)
+    assert method.translation.count_decay is None, "L(d) takes the place of M2m's Bernoulli test"
+
+
+@untrained
+def test_named_options_of_otmix_reach_the_engine():
+    pairing, affinity = TransportPairing(feature_weight=0.3), np.full((3, 3), 1 / 3)
+    sampler = OTMixSampler(
+        pairing=pairing,
+        mix=Mixup(3.0),
+        label_rule=Remix(kappa=2.0),
+        class_affinity=affinity,
+        min_foreground=0.2,
+        foreground="batch",
+        foreground_power=0.4,
+        mix_prob=0.6,
+        schedule_power=2.0,
+        start=3,
+        stop=-2,
+        refresh_affinity=False,
+        feature_bank=True,
+        block_size=40,
+        synthetic_share=0.5,
+    )
+    method = bound(sampler, table_pool(), MLP(4, 3)).method
+    assert (method.mix, method.pairing, method.label_rule) == (
+        Mixup(3.0),
+        pairing,
+        Remix(kappa=2.0),
+    )
+    np.testing.assert_array_equal(method.class_affinity, affinity)
+    assert (method.min_foreground, method.block_size, method.feature_bank) == (0.2, 40, True)
+    assert method.schedule == MixSchedule(
+        foreground="batch",
+        foreground_power=0.4,
+        mix_prob=0.6,
+        schedule_power=2.0,
+        start=3,
+        stop=-2,
+        refresh=False,
+        share=0.5,
+    )
 
 
 @untrained
