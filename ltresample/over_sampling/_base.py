@@ -416,9 +416,8 @@ class BaseSynthesisSampler(CarriesLabels, CallbackSupportMixin, BaseOverSampler)
         label = dict(enumerate(data.classes.tolist()))
         made = {k: filled.n_made.get(k, 0) for k, m in asked.items() if m}
         self.acceptance_rate_ = {label[k]: filled.n_accepted[k] / made[k] for k in made if made[k]}
-        self.shortfall_ = {
-            label[k]: asked[k] - int(filled.synthetic[filled.y == k].sum()) for k in asked
-        }
+        n_synthetic = torch.bincount(filled.y[filled.synthetic], minlength=len(label)).tolist()
+        self.shortfall_ = {label[k]: asked[k] - n_synthetic[k] for k in asked}
         n_made = sum(made.values())
         _warn_of_low_acceptance(self.acceptance_rate_, self.shortfall_, n_made, self._advice)
 
@@ -456,7 +455,7 @@ def _plain(label: Any) -> Any:
 
 def _label_rows(data: Data, filled: Filled) -> np.ndarray:
     """Return, for each output row, a real row with the same label."""
-    first = np.array([np.flatnonzero(data.y == k)[0] for k in range(len(data.classes))])
+    first = np.unique(data.y, return_index=True)[1]  # (K,)
     return np.concatenate([np.arange(len(data.y)), first[filled.y.numpy()]])
 
 

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
+from ltresample.over_sampling._shares import Shares
+
 __all__ = ["Carried", "CarriesLabels", "carried_by", "carrying"]
 
 
 class Carried(NamedTuple):
     """What goes with the rows of a resampled table, beside their hard labels."""
 
-    soft_targets: np.ndarray | None = None  # (n, K) shares of classes, to be used without weights
+    soft_targets: Shares | None = None  # of classes, to be used without weights
     sample_weight: np.ndarray | None = None  # (n,)
 
 
@@ -31,7 +33,7 @@ class CarriesLabels:
     def carried(self) -> Carried:
         """Return what goes with the rows of the last ``fit_resample``."""
         fitted = vars(self)
-        return Carried(fitted.get("soft_targets_"), fitted.get("sample_weight_"))
+        return Carried(fitted.get("_shares"), fitted.get("sample_weight_"))
 
 
 def carrying(sampler: Any) -> Any:

@@ -235,6 +235,10 @@ class DistributionMatchingOversampler(TranslationSampler):
     count_decay 0.999, seeds "distribution", noise_radius 0.5, rest False, synthetic_share 1, g_recipe
     "drs", distance "transport", embedding "random", matching_weight 0.5.
 
+    *Many rows.* The guide that is fitted inside learns from a class-balanced draw of 8,192 rows, or 64 a
+    class (images: 2,048, or 8 a class; wide sparse rows: 1,024, or 8), `guide_score_` is of 2,048, or
+    8 a class, and near seeds are sought among 10,000 samples of larger classes, evenly spaced over X.
+
     *Fidelity.* The paper states tau as a bound of the loss in one place and of a confidence in
     another; here it is the probability. Its "standard Gaussian" start noise would be far longer than
     the whole descent; here the noise is M2m's. Its squared "energy distance" equals twice its MMD;

@@ -187,6 +187,10 @@ class M2mSampler(TranslationSampler):
     from {0.9, 0.99, 0.999}, seeds "distribution", noise_radius 0.5, rest False, synthetic_share 1,
     g_recipe "erm".
 
+    *Many rows.* The guide that is fitted inside learns from a class-balanced draw of 8,192 rows, or 64 a
+    class (images: 2,048, or 8 a class; wide sparse rows: 1,024, or 8), `guide_score_` is of 2,048, or
+    8 a class, and near seeds are sought among 10,000 samples of larger classes, evenly spaced over X.
+
     *Fidelity.* Paper: the threshold is on the loss, the noise is "small". Published code: on the
     probability; noise is bounded per channel over the batch. Here: probability, and noise of norm
     at most `noise_radius` per sample; the other readings are options.

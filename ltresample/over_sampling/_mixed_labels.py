@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltresample.over_sampling._shares import TwoShares
 from ltresample.synthesis import Filled
 
 __all__ = ["first_rows", "append_twins", "soft_targets", "translated_targets", "twins"]
@@ -37,32 +38,30 @@ def append_twins(filled: Filled, twin: Tensor, y: Tensor) -> tuple[Filled, Tenso
     return filled._replace(**both), torch.cat([weight, torch.where(made, lam[own], 0.5)])
 
 
-def soft_targets(filled: Filled, y: Tensor, n_classes: int) -> np.ndarray:
-    """Return labels (n + n_new, K) as shares of classes."""
-    targets = torch.zeros(len(y) + len(filled.y), n_classes, dtype=torch.float64)
-    rows = torch.arange(len(targets))
-    lam = filled.lam
-    own = torch.cat([torch.ones(len(y), dtype=lam.dtype), 1 - lam])
-    targets[rows, torch.cat([y, filled.y])] = own
+def soft_targets(filled: Filled, y: np.ndarray, n_classes: int) -> TwoShares:
+    """Return labels of real and new rows as shares of the foreground's and the background's class."""
+    lam = filled.lam.numpy()
     # the background of a duplicate has no share, whatever class is read for it
-    targets.index_put_((rows[len(y) :], y[filled.partner]), lam, accumulate=True)
-    return targets.numpy()
+    return _behind_real(y, filled.y.numpy(), 1 - lam, y[filled.partner.numpy()], lam, n_classes)
 
 
-def translated_targets(filled: Filled, y: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return labels (n + n_new, K): of a synthetic row p_g of its class, the rest of its source's.
+def translated_targets(filled: Filled, y: np.ndarray, n_classes: int) -> TwoShares:
+    """Return labels of all rows: a synthetic one has p_g of its class, the rest of its source's.
 
     Rows that start from open-set samples, which are of no class, keep their whole label.
     """
     own = filled.synthetic & (filled.source >= 0)
     # M2m and DM stop where g is confident, which need not be certain
     share = torch.where(own, filled.confidence.clamp(0, 1), 1.0).numpy()
-    targets = np.zeros((len(y) + len(share), n_classes))
-    targets[np.arange(len(y)), y] = 1
-    new = len(y) + np.arange(len(share))
-    targets[new, filled.y.numpy()] = share
-    np.add.at(targets, (new, filled.source.clamp(min=0).numpy()), 1 - share)
-    return targets
+    source = filled.source.clamp(min=0).numpy()
+    return _behind_real(y, filled.y.numpy(), share, source, 1 - share, n_classes)
+
+
+def _behind_real(y: np.ndarray, own, share, other, rest, n_classes: int) -> TwoShares:
+    """Return shares of new rows behind those of real ones, which are of their class `y` (n,) alone."""
+    ones, zeros = np.ones(len(y)), np.zeros(len(y))
+    pairs = ((y, own), (ones, share), (y, other), (zeros, rest))
+    return TwoShares(*(np.concatenate(pair) for pair in pairs), n_classes)
 
 
 def first_rows(filled: Filled, n: int) -> Filled:

@@ -29,6 +29,7 @@ from ltresample.over_sampling._open_set_rows import (
     whole_numbers,
 )
 from ltresample.over_sampling._renamed import renamed
+from ltresample.over_sampling._shares import AllShares
 from ltresample.rows import Pool, in_type
 from ltresample.synthesis import (
     LABEL_DISTRIBUTIONS,
@@ -416,11 +417,12 @@ class OpenSampler(BaseSynthesisSampler):
         share = n / max(1, m)
         extra = share * method.coefficient(y_new) * method.class_weight[y_new]
         self.sample_weight_ = np.concatenate([np.ones(n), extra])
-        self.soft_targets_ = None
+        self.soft_targets_ = self._shares = None
         if self.expected_labels:
             expected, none = replace(method, soft=True), np.zeros(len(self.label_distribution_))
             row = share * expected.coefficient(y_new) * expected.soft_target if m else none
             self.soft_targets_ = np.concatenate([np.eye(len(row))[data.y], np.tile(row, (m, 1))])
+            self._shares = AllShares(np.concatenate([data.y, y_new]), self.soft_targets_)
         self.is_synthetic_ = np.arange(n + m) >= n
         record = np.zeros(n + m, dtype=PROVENANCE)
         record["origin"] = np.where(self.is_synthetic_, "open-set", "original")

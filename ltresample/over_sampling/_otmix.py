@@ -32,6 +32,7 @@ from ltresample.over_sampling._guiding import RECIPES
 from ltresample.over_sampling._mixed_labels import append_twins, first_rows, soft_targets, twins
 from ltresample.over_sampling._mixed_rows import flat_image_shape
 from ltresample.over_sampling._renamed import renamed
+from ltresample.over_sampling._shares import HasShares
 from ltresample.pairing import RandomPairing, TransportPairing, checked_affinity
 from ltresample.rows import Pool
 from ltresample.synthesis import Filled, Method, MixSchedule, PairMixing
@@ -85,7 +86,7 @@ PRESETS: dict[str, MixSettings] = {
 _FOR_TABLES = {"otmix": Mixup(4.0), "otmix_paper": Mixup(4.0), "cmo": Mixup(1.0)}
 
 
-class OTMixSampler(BaseSynthesisSampler):
+class OTMixSampler(HasShares, BaseSynthesisSampler):
     """Over-sample by mixing samples of small classes into samples that are similar to them (OTMix).
 
     A new sample is made of a *foreground* of the class that is short and a *background* drawn from
@@ -256,6 +257,10 @@ class OTMixSampler(BaseSynthesisSampler):
     class-balanced foregrounds from the data. "cutmix", "saliency_mix", "mixup", "remix" (Mixup with
     the labels of `Remix`), "mamix" (of `MAMix`) and "unimix" draw partners from the mini-batch:
     all samples equally often, "unimix" with sample weights ``N_y^-0.5``.
+
+    *Many rows.* The guide that is fitted inside learns from a class-balanced draw of 8,192 rows, or 64 a
+    class (images: 2,048, or 8 a class; wide sparse rows: 1,024, or 8); `guide_score_` is of 2,048, or
+    8 a class.
 
     *Fidelity.* Paper: every batch is mixed (Table 7), foregrounds of class k have probability in
     proportion to ``1 / N_k``, and the confusion matrix is of an unbiased validation set. Published
@@ -492,12 +497,12 @@ class OTMixSampler(BaseSynthesisSampler):
     ) -> Filled:
         """Write weights, and soft labels or twins."""
         y = torch.as_tensor(data.y)
-        vars(self).pop("soft_targets_", None)
+        self._shares = None
         if self.mixed_labels == "pair":
             filled, weight = append_twins(filled, twins(wanted, settings.synthetic_share), y)
         else:
             weight = 1 - filled.lam
-            self.soft_targets_ = soft_targets(filled, y, len(data.classes))
+            self._shares = soft_targets(filled, data.y, len(data.classes))
         self.sample_weight_ = torch.cat([torch.ones(len(y), dtype=torch.float64), weight]).numpy()
         return filled
 

@@ -34,11 +34,10 @@ from ltresample.over_sampling._weighted_rows import (
     mixed,
     positive,
     take_columns_of,
-    to_weighted_pairs,
     warn_of_lost_weights,
     weights_of_parents,
 )
-from ltresample.rows import plain
+from ltresample.rows import plain, take_rows
 
 __all__ = ["ResampledClassifier", "with_vote"]
 
@@ -253,11 +252,12 @@ default="balanced"
         targets, weight = carried_by(self.sampler_)
         rows = np.arange(len(labels))
         if keyword is None:
-            warn_of_lost_weights(self._inner(), self.sampler_, targets, weight, labels)
+            warn_of_lost_weights(self._inner(), self.sampler_, targets, weight)
             weight = None
         elif mixed(targets):
-            X_res, y_res, weight = to_weighted_pairs(X_res, targets, np.unique(labels))
-            labels, rows = y_res, np.nonzero(targets)[0]
+            rows, index, weight = targets.weighted()
+            X_res, y_res = take_rows(X_res, rows), np.unique(labels)[index]
+            labels = y_res
         if given is not None:
             own = weights_of_parents(self.sampler_, labels_of(y), given, rows, labels)
             weight = own if weight is None else own * weight

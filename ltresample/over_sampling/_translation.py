@@ -13,6 +13,7 @@ from ltresample.guides import Classifier
 from ltresample.over_sampling._base import About, BaseSynthesisSampler
 from ltresample.over_sampling._data import Data
 from ltresample.over_sampling._mixed_labels import translated_targets
+from ltresample.over_sampling._shares import HasShares
 from ltresample.synthesis import (
     DistributionSeeds,
     Filled,
@@ -59,7 +60,7 @@ PAPER = TranslationSettings(
 )
 
 
-class TranslationSampler(BaseSynthesisSampler):
+class TranslationSampler(HasShares, BaseSynthesisSampler):
     """Base of the samplers that move samples of larger classes into smaller ones."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -155,7 +156,6 @@ class TranslationSampler(BaseSynthesisSampler):
         self, filled: Filled, data: Data, wanted: dict[int, int], settings: Any
     ) -> Filled:
         """Write soft labels, where they are asked for."""
-        vars(self).pop("soft_targets_", None)  # of an earlier call, with other labels
-        if self.soft_labels:
-            self.soft_targets_ = translated_targets(filled, data.y, len(data.classes))
+        soft = self.soft_labels
+        self._shares = translated_targets(filled, data.y, len(data.classes)) if soft else None
         return filled

@@ -12,6 +12,7 @@ from ltresample._compat import check_sample_weight, num_samples
 from ltresample.exceptions import LongTailWarning
 from ltresample.over_sampling._base import BaseSynthesisSampler
 from ltresample.over_sampling._data import labels_of
+from ltresample.over_sampling._shares import Shares
 from ltresample.rows import take_rows
 
 __all__ = [
@@ -107,21 +108,20 @@ def take_columns_of(estimator: Any, fitted: Any) -> None:
             setattr(estimator, name, getattr(fitted, name))
 
 
-def mixed(targets: np.ndarray | None) -> bool:
+def mixed(targets: Shares | None) -> bool:
     """Return whether a label is not of one class only."""
-    return targets is not None and bool((np.max(targets, axis=1) < 1).any())
+    return targets is not None and targets.are_mixed
 
 
 def warn_of_lost_weights(
     classifier: Any,
     sampler: Any,
-    targets: np.ndarray | None,
+    targets: Shares | None,
     weight: np.ndarray | None,
-    labels: np.ndarray,
 ) -> None:
     """Say what a classifier without weights makes of mixed labels and weighted rows."""
     if mixed(targets):
-        share = targets[np.arange(len(labels)), np.unique(labels, return_inverse=True)[1]]
+        share = targets.of_own_class
         mean = share[share < 1].mean()
         lost = (
             f"it is fitted on hard labels. {(share < 1).sum()} rows are mixtures that belong to "
@@ -149,9 +149,12 @@ def weights_of_parents(
 
     `rows` are positions in the resampled data, `labels` what they are trained as.
     """
-    own, open_rows = np.empty(len(rows)), np.ones(len(rows), dtype=bool)
-    for k in np.unique(labels):
-        own[labels == k] = weight[y == k].mean() if (y == k).any() else weight.mean()
+    open_rows = np.ones(len(rows), dtype=bool)
+    classes, index = np.unique(labels, return_inverse=True)
+    order = np.argsort(y, kind="stable")
+    stops = [np.searchsorted(y, classes, side, sorter=order) for side in ("left", "right")]
+    of_class = [weight[order[i:j]] for i, j in zip(*stops, strict=True)]
+    own = np.array([part.mean() if len(part) else weight.mean() for part in of_class])[index]
     for parent in _parents(sampler, y, int(rows.max()) + 1 if len(rows) else 0):
         index = parent[rows]
         fits = open_rows & (index >= 0) & (y[index] == labels)

@@ -15,6 +15,7 @@ __all__ = ["Categories", "categories_of", "one_hot_groups"]
 LOOK = 64  # rows that rule out most columns of numbers at a glance
 FEW_COLUMNS = 64  # up to which one-hot groups are sought in any order of columns
 BUDGET = 4000  # columns that are tried in that search
+CHUNK = 32 << 20  # bytes of columns looked at together
 
 
 class Categories(NamedTuple):
@@ -187,10 +188,19 @@ def _two_valued(values: Any) -> tuple[np.ndarray, Any]:
     look = values[:LOOK]
     low, high = look.min(axis=0), look.max(axis=0)
     at = np.flatnonzero(((look == low) | (look == high)).all(axis=0))
-    part = values[:, at]
+    n_parts = (
+        1 + len(at) * len(values) * values.itemsize // CHUNK
+    )  # a copy of all would be as large
+    found = [_with_two_values(values[:, some]) for some in np.array_split(at, n_parts)]
+    kept = np.concatenate([mask for mask, _ in found])
+    return at[kept], sparse.hstack([ones for _, ones in found], format="csc")
+
+
+def _with_two_values(part: np.ndarray) -> tuple[np.ndarray, Any]:
+    """Return which columns have two values, as a mask, and where those have the larger one."""
     low, high = part.min(axis=0), part.max(axis=0)
     kept = (low < high) & ((part == low) | (part == high)).all(axis=0)
-    return at[kept], sparse.csc_array(part[:, kept] == high[kept])
+    return kept, sparse.csc_array(part[:, kept] == high[kept])
 
 
 def _two_valued_sparse(values: Any) -> tuple[np.ndarray, Any]:
@@ -234,7 +244,8 @@ def _neighbours(ones: Any, n: int) -> Iterator[np.ndarray]:
 
 def _anywhere(ones: np.ndarray, n: int) -> list[np.ndarray]:
     """Find groups among few columns in any order, the nearest columns first."""
-    sets = [int("".join("1" if one else "0" for one in column), 2) for column in ones.T]
+    # a set of rows as a number: row 0 is the highest of n bits
+    sets = [int.from_bytes(np.packbits(column).tobytes()) >> -n % 8 for column in ones.T]
     whole, tried, left, groups = (1 << n) - 1, [0], set(range(len(sets))), []
 
     def search(chosen: list[int], union: int) -> list[int] | None:

@@ -59,19 +59,16 @@ class Container:
         self.n, self.dtype = values.shape[0], values.dtype
         self.out = np.empty((self.n + n_new, *source.shape[1:]), dtype=source.dtype)
         self.out[: self.n] = source
+        is_mixed = self.columns is not None and self.out.dtype == object
+        self.kinds = [object_kind(column) for column in self.out[: self.n].T] if is_mixed else []
 
     def write(self, positions: Tensor, rows: Tensor) -> None:
         """Take synthetic rows for these positions among the new rows."""
         at, rows = self.n + positions.numpy(), in_type(to_numpy(rows), self.dtype)
-        if self.columns is None or self.out.dtype != object:
+        if not self.kinds:
             self.out[at] = rows
-            return
-        for i in range(self.columns.n):
-            self.out[at, i] = like_objects(self.columns.part(rows, i), self.x_column(i))
-
-    def x_column(self, i: int) -> np.ndarray:
-        """Return the real values of a column."""
-        return self.out[: self.n, i]
+        for i, kind in enumerate(self.kinds):
+            self.out[at, i] = like_objects(self.columns.part(rows, i), kind)
 
     def write_columns(
         self, positions: Tensor, rows: Tensor, columns: np.ndarray, width: int
@@ -89,10 +86,14 @@ class Container:
         return self.out
 
 
-def like_objects(part: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return new values of a column of objects as objects of the kind of the real ones."""
+def object_kind(real: np.ndarray) -> type:
+    """Return the type of the real values of a column of objects; of several types, float."""
     kinds = {type(value) for value in real}
-    kind = kinds.pop() if len(kinds) == 1 else float
+    return kinds.pop() if len(kinds) == 1 else float
+
+
+def like_objects(part: np.ndarray, kind: Any) -> np.ndarray:
+    """Return new values of a column of objects as objects of a type, text and categories as they are."""
     if part.dtype == object or kind is str:
         return part
     made = np.empty(len(part), dtype=object)
@@ -201,7 +202,24 @@ class SparseContainer(Container):
         return type(self.x)(stacked[order].asformat(self.x.format))
 
 
-class PandasContainer(SparseContainer):
+class FrameContainer(SparseContainer):
+    """Frames: of new rows only the columns of X are kept, not the one-hot blocks that they stand for."""
+
+    write_columns = Container.write_columns
+
+    def write(self, positions: Tensor, rows: Tensor) -> None:
+        """Take synthetic rows for these positions among the new rows."""
+        self.parts.append(self.columns.compact(to_numpy(rows)))
+        self.at.append(positions.numpy())
+
+    def made(self) -> list[np.ndarray]:
+        """Return the columns of the new rows, as numbers or categories."""
+        nothing = self.columns.compact(np.empty((0, self.values.shape[1])))
+        columns = zip(*(self.parts or [nothing]), strict=True)
+        return [self.columns.decoded(np.concatenate(part), i) for i, part in enumerate(columns)]
+
+
+class PandasContainer(FrameContainer):
     """Data frames: names, column types and the index of the real rows are kept."""
 
     @staticmethod
@@ -209,21 +227,14 @@ class PandasContainer(SparseContainer):
         """Return whether this container is for `x`."""
         return _is_frame(x, "pandas", "DataFrame")
 
-    def write(self, positions: Tensor, rows: Tensor) -> None:
-        """Take synthetic rows for these positions among the new rows."""
-        self.parts.append(to_numpy(rows))
-        self.at.append(positions.numpy())
-
-    write_columns = Container.write_columns
-
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Any:
         """Hand out a frame with the columns and column types that came in."""
         import pandas as pd
 
-        rows = np.concatenate(self.parts) if self.parts else np.empty((0, self.values.shape[1]))
+        columns = zip(self.made(), self.x.dtypes, strict=True)
         new = {
-            i: _pandas_part(self.columns.part(rows, i), dtype, self.x.iloc[:, i])
-            for i, dtype in enumerate(self.x.dtypes)
+            i: _pandas_part(part, dtype, self.x.iloc[:, i])
+            for i, (part, dtype) in enumerate(columns)
         }
         made = pd.DataFrame(new)
         made.columns = self.x.columns
@@ -232,7 +243,7 @@ class PandasContainer(SparseContainer):
         return frame.set_axis(extended_index(self.x.index, len(index)), axis=0)
 
 
-class PolarsContainer(SparseContainer):
+class PolarsContainer(FrameContainer):
     """Polars frames: names and column types are kept."""
 
     @staticmethod
@@ -240,18 +251,14 @@ class PolarsContainer(SparseContainer):
         """Return whether this container is for `x`."""
         return _is_frame(x, "polars", "DataFrame")
 
-    write, write_columns = PandasContainer.write, Container.write_columns
-
     def close(self, synthetic: np.ndarray, index: np.ndarray) -> Any:
         """Hand out a frame with the columns and column types that came in."""
         import polars as pl
 
-        rows = np.concatenate(self.parts) if self.parts else np.empty((0, self.values.shape[1]))
-        parts = [self.columns.part(rows, i) for i in range(self.columns.n)]
         made = pl.DataFrame(
             [
                 _polars_part(part, name, dtype)
-                for part, (name, dtype) in zip(parts, self.x.schema.items(), strict=True)
+                for part, (name, dtype) in zip(self.made(), self.x.schema.items(), strict=True)
             ]
         )
         return pl.concat([self.x, made])[self._order(synthetic, index)]
@@ -264,7 +271,7 @@ def _pandas_part(part: Any, dtype: Any, real: Any) -> Any:
     if is_categorical(dtype):
         return pd.Series(pd.Categorical(part, dtype=dtype))
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
-        return pd.Series(like_objects(part, real.to_numpy()), dtype=object)
+        return pd.Series(like_objects(part, object_kind(real.to_numpy())), dtype=object)
     kind = dtype.subtype if is_sparse_type(dtype) else dtype
     if kind.kind in "iu":
         part = in_type(part, kind if isinstance(kind, np.dtype) else kind.numpy_dtype)

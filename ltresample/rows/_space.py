@@ -144,14 +144,14 @@ def units_of(rows: Rows, *, weight: Tensor | None = None) -> Units:
 
 
 def _image_units(rows: Rows, source: Any) -> Units:
+    if rows_are_bytes(rows):
+        return _of_numbers(0, 255, 0, 255)
     in_memory = isinstance(source, np.ndarray | Tensor) and not isinstance(source, np.memmap)
     n = len(rows) if in_memory else min(N_IMAGES, len(rows))
     index = torch.linspace(0, len(rows) - 1, n, dtype=torch.float64).long()
     low, high = torch.inf, -torch.inf
     for _, x in _chunks(rows, index):
         low, high = min(low, float(x.min())), max(high, float(x.max()))
-    if rows_are_bytes(rows):
-        return _of_numbers(0, 255, 0, 255)
     if low >= 0 and high <= 1:
         return _of_numbers(0, 1, 0, 1)
     return _of_numbers(low, max(high - low, torch.finfo(torch.float32).tiny), low, high)

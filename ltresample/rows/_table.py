@@ -69,12 +69,22 @@ class Columns:
 
     def part(self, rows: np.ndarray, i: int) -> np.ndarray:
         """Return column i of X, as numbers or categories, from values (m, width)."""
+        return self.decoded(self._coded(rows, i), i)
+
+    def compact(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return the columns of X as numbers or codes, without a hold on the values (m, width)."""
+        return [self._coded(rows, i).copy() for i in range(self.n)]
+
+    def _coded(self, rows: np.ndarray, i: int) -> np.ndarray:
         start, stop = self.starts[i : i + 2]
+        return rows[:, start:stop].argmax(axis=1) if i in self.levels else rows[:, start]
+
+    def decoded(self, part: np.ndarray, i: int) -> np.ndarray:
+        """Return column i of X, as numbers or categories, from numbers or codes (m,)."""
         if i not in self.levels:
-            return rows[:, start]
-        codes = rows[:, start:stop].argmax(axis=1)
+            return part
         levels = self.levels[i]
-        return _taken(levels, codes) if isinstance(levels, list) else levels.take(codes)
+        return _taken(levels, part) if isinstance(levels, list) else levels.take(part)
 
 
 def _taken(levels: list[Any], codes: np.ndarray) -> np.ndarray:
@@ -142,12 +152,14 @@ def encoded_table(x: Any, name: str, known: Columns | None) -> tuple[np.ndarray,
     parts = [_read(column, i, key, name) for i, (key, column) in enumerate(found)]
     if known is None:
         known = _learnt(parts, names, name)
-    blocks = [_block(part, i, known, name) for i, part in enumerate(parts)]
-    dtype = np.result_type(*{block.dtype for block in blocks})
-    values = np.empty((len(x), int(known.starts[-1])), dtype=dtype)
-    for i, block in enumerate(blocks):
+    kinds = {
+        np.dtype(np.float32) if isinstance(part, Levels) or i in known.levels else part.dtype
+        for i, part in enumerate(parts)
+    }
+    values = np.empty((len(x), int(known.starts[-1])), dtype=np.result_type(*kinds))
+    for i, part in enumerate(parts):
         start, stop = known.starts[i : i + 2]
-        values[:, start:stop] = block if block.ndim == 2 else block[:, None]
+        _write_block(values[:, start:stop], part, i, known, name)
     return values, known
 
 
@@ -177,8 +189,10 @@ def _learnt(parts: list[Any], names: tuple[Any, ...] | None, name: str) -> Colum
     )
 
 
-def _block(part: np.ndarray | Levels, i: int, known: Columns, name: str) -> np.ndarray:
-    """Return the values of a column: numbers (n,), or a block (n, levels) of zeros and ones."""
+def _write_block(
+    block: np.ndarray, part: np.ndarray | Levels, i: int, known: Columns, name: str
+) -> None:
+    """Write the values of a column: numbers (n, 1), or a block (n, levels) of zeros and ones."""
     title = f"Column {known.label(i)!r} of {name}"
     if i not in known.levels:
         if isinstance(part, Levels):
@@ -186,7 +200,8 @@ def _block(part: np.ndarray | Levels, i: int, known: Columns, name: str) -> np.n
                 f"{title} must hold numbers, as it did in fit. Got categories such as "
                 f"{list(part.levels)[:3]}. Pass the columns that fit was given."
             )
-        return part
+        block[:, 0] = part
+        return
     if not isinstance(part, Levels):
         part = Levels(*_as_levels(part))
     place = {level: code for code, level in enumerate(known.levels[i])}
@@ -199,10 +214,9 @@ def _block(part: np.ndarray | Levels, i: int, known: Columns, name: str) -> np.n
             f"{list(known.levels[i])[:10]}. Fit on data with all categories, for example with a "
             "pandas 'category' or polars Enum column that names them."
         )
-    block = np.zeros((len(codes), len(place)), dtype=np.float32)
+    block[:] = 0
     block[np.arange(len(codes)), codes.clip(min=0)] = 1
     block[codes < 0] = np.nan
-    return block
 
 
 def _as_levels(part: np.ndarray) -> tuple[np.ndarray, list[Any]]:

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 from ltresample._random import Seed
-from ltresample.rows import Pool
+from ltresample.rows import ClassIndex, Pool
 from ltresample.synthesis._method import Made, Method, Slots
 
 __all__ = ["Filled", "fill"]
@@ -88,8 +88,10 @@ def fill(
     Filled
         What each new row is made from.
     """
-    filled = _duplicates(method.labels(wanted, seed), pool, wanted, seed)
-    rows = {k: (filled.y == k).nonzero()[:, 0] for k in sorted(wanted) if wanted[k]}
+    y = method.labels(wanted, seed)
+    places = ClassIndex.of(y, len(pool.class_counts))
+    filled = _duplicates(y, places, pool, wanted, seed)
+    rows = {k: places.rows(k) for k in sorted(wanted) if wanted[k]}
     # the others stay duplicates from the start
     rows = {k: at[: round(synthetic_share * len(at))] for k, at in rows.items()}
     state = method.begin(pool, seed, wanted)
@@ -109,12 +111,14 @@ def fill(
     return filled
 
 
-def _duplicates(y: Tensor, pool: Pool, wanted: dict[int, int], seed: Seed) -> Filled:
+def _duplicates(
+    y: Tensor, places: ClassIndex, pool: Pool, wanted: dict[int, int], seed: Seed
+) -> Filled:
     """Plan every new row as a copy of a random real row of its class (M2m, Algorithm 1)."""
     index = torch.empty_like(y)
     for k, n in wanted.items():
         u = torch.rand(n, generator=seed.child("duplicate", k).torch(), dtype=torch.float64)
-        index[y == k] = pool.classes.draw(torch.full((n,), k), u)
+        index[places.rows(k)] = pool.classes.draw(torch.full((n,), k), u)
     none = torch.full_like(y, -1)  # (n_new,)
     return Filled(
         y=y,

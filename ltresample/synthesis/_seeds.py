@@ -266,7 +266,8 @@ class NearSeeds:
 
     def _find(self, pool: Pool, targets: list[int]) -> dict[int, _Near]:
         rows = _rows_in_standard_units(pool)
-        near = {k: self._near(pool, k, rows) for k in targets}
+        counts = pool.counts[pool.labels]  # (n,) of the class of each row
+        near = {k: self._near(pool, k, rows, counts) for k in targets}
         if not near:
             return near
         # distances stay on their device until all are there: two waits, however many classes
@@ -279,10 +280,10 @@ class NearSeeds:
             for (k, n), i, r in zip(near.items(), nearest, reach, strict=True)
         }
 
-    def _near(self, pool: Pool, k: int, rows: _DenseRows | _SparseRows) -> _Near:
+    def _near(self, pool: Pool, k: int, rows: _DenseRows | _SparseRows, counts: Tensor) -> _Near:
         anchors = pool.classes.rows(k)
         # N_k0 > N_k, as for the papers' seeds
-        sources = (pool.counts[pool.labels] > pool.counts[k]).nonzero()[:, 0]
+        sources = (counts > pool.counts[k]).nonzero()[:, 0]
         if len(sources) > self.max_sources:
             spread = torch.linspace(0, len(sources) - 1, self.max_sources, dtype=torch.float64)
             sources = sources[spread.round().long()]
