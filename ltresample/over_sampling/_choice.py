@@ -56,6 +56,8 @@ class ChoiceReport(NamedTuple):
         lines += [f"{name}: {said}" for name, said in self.failures.items()]
         return "\n".join([*lines, self.reason])
 
+    __repr__ = __str__
+
 
 def ways(classifier: Any, seed: int, *, votes: bool) -> tuple[list[Trial], list[Option]]:
     """List what is trained, and how each answers, first what stands unless another is ahead.

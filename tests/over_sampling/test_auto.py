@@ -95,6 +95,7 @@ def test_a_sampler_is_taken_where_it_is_ahead_by_more_than_its_error(gain):
     assert report.gains[place] == pytest.approx(gain)
     assert report.errors[place] == pytest.approx(error)
     assert "<- chosen" in str(report)
+    assert repr(report) == str(report), "a notebook shows the table"
 
 
 def test_the_correction_stands_unless_something_is_ahead_by_more_than_its_error():
