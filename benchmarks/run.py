@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
     options.deadline = None if options.budget is None else time.time() + options.budget
     try:
-        _check_budget(options.budget)
+        _check_numbers(options)
         _check_device(options.device)
         _check_graphs(options)
         suite = load_suite(options.suite)
@@ -123,9 +123,14 @@ def _check_device(device: str) -> None:
         ) from None
 
 
-def _check_budget(budget: float | None) -> None:
+def _check_numbers(options: argparse.Namespace) -> None:
+    budget = options.budget
     if budget is not None and not budget > 0:
         raise ValueError(f"--budget must be a number of seconds above 0. Got {budget:g}.")
+    for name in ("seeds", "jobs"):
+        number = getattr(options, name)
+        if number is not None and number < 1:
+            raise ValueError(f"--{name} must be a whole number from 1. Got {number}.")
 
 
 def _run_missing(suite: Suite, runs: list[Run], options: argparse.Namespace) -> int:
@@ -150,9 +155,11 @@ def _run_missing(suite: Suite, runs: list[Run], options: argparse.Namespace) -> 
 
 
 def _is_complete(suite: Suite, file: RecordFile, options: argparse.Namespace) -> bool:
-    recorded = {(record["variant"], record["row"], record["seed"]) for record in file.records}
+    # of a row whose settings have changed since, earlier records do not count
+    recorded = [(r["variant"], r["row"], r["seed"], r["spec"]) for r in file.records]
     seeds = range(max(options.seeds or 0, suite.n_seeds))
-    return recorded >= {(run.variant, run.row, seed) for run in suite.runs for seed in seeds}
+    wanted = [(run.variant, run.row, seed, run.spec) for run in suite.runs for seed in seeds]
+    return all(one in recorded for one in wanted)
 
 
 def _tasks(

@@ -6,7 +6,7 @@ any order of classes, and returns NumPy arrays in the same order. These formulas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -508,6 +508,32 @@ def _floor_of_share(n_max: int, factor: float, c: int, last: int) -> int:
     guess = int(n_max * float(ratio) ** (-c / last))
     top, bottom = ratio.numerator**c, n_max**last * ratio.denominator**c
     return max(m for m in (guess - 1, guess, guess + 1) if m**last * top <= bottom)
+
+
+def by_label(values: Any) -> Any:
+    """Return a pandas Series as a dict of label to value: its order says nothing; all else as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> by_label(pd.Series(["b", "b", "a"]).value_counts())
+    {'b': 2, 'a': 1}
+    """
+    is_series = hasattr(values, "index") and hasattr(values, "to_dict") and hasattr(values, "iloc")
+    return values.to_dict() if is_series else values
+
+
+def in_order_of_labels(values: Any) -> Any:
+    """Return a mapping or a Series as a list in the sorted order of its labels; all else as it is.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> in_order_of_labels(pd.Series(["b", "b", "a"]).value_counts())
+    [1, 2]
+    """
+    values = by_label(values)
+    return [values[k] for k in sorted(values)] if isinstance(values, Mapping) else values
 
 
 _PROFILES = {"exp": _exponential, "step": _step}

@@ -140,7 +140,8 @@ def fetch_torchvision_archive(name: str, folder: Path) -> None:
     name : str
         Class in ``torchvision.datasets`` with ``url``, ``filename`` and ``tgz_md5``.
     folder : Path
-        Where archive and content go.
+        Where archive and content go, when they are whole. An archive that is there already, fetched
+        on another machine, is taken.
 
     Raises
     ------
@@ -160,12 +161,27 @@ def fetch_torchvision_archive(name: str, folder: Path) -> None:
     known = getattr(datasets, name)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        download_and_extract_archive(
-            known.url, str(folder), filename=known.filename, md5=known.tgz_md5
-        )
+        # beside the final place: one who is killed, or a second process, leaves no half folder there
+        with tempfile.TemporaryDirectory(dir=folder) as part:
+            if (folder / known.filename).is_file():
+                shutil.copy2(folder / known.filename, part)
+            download_and_extract_archive(
+                known.url, part, filename=known.filename, md5=known.tgz_md5
+            )
+            for whole in Path(part).iterdir():
+                _put_in_place(whole, folder / whole.name)
     except (OSError, RuntimeError, HTTPException) as err:  # RuntimeError: another MD5
         raise OSError(
             f"{name} cannot be downloaded. Got {known.url}: {err or type(err).__name__}. Fetch it "
             f"on a machine with a connection and unpack it in {folder}, or pass path= with the "
             "folder that holds it."
         ) from err
+
+
+def _put_in_place(whole: Path, place: Path) -> None:
+    """Move a file or a folder; a folder that another process has moved there first is as good."""
+    try:
+        whole.replace(place)
+    except OSError:
+        if not place.is_dir():
+            raise

@@ -67,8 +67,8 @@ class ImageFiles(Dataset):
     FileNotFoundError
         If files are missing; the message names the first and counts them.
     ValueError
-        If the lengths differ or a size is not positive. On access: if a file is no image, the crop
-        is larger than it, or `transform` gives something else.
+        If the lengths differ, targets are no whole numbers from 0, or a size is not positive. On
+        access: if a file is no image, the crop is larger than it, or `transform` gives something else.
     ImportError
         On access: if Pillow is not installed.
 
@@ -96,7 +96,7 @@ class ImageFiles(Dataset):
     ):
         self.root = Path(root).expanduser()
         self.names = list(names)
-        self.targets = np.asarray(targets, dtype=np.int64)
+        self.targets = _checked_targets(targets)
         if self.targets.shape != (len(self.names),):
             raise ValueError(
                 "names and targets must have one entry per image. "
@@ -227,6 +227,18 @@ def _folders(train: ImageList) -> NDArray[np.str_] | None:
     classes, first = np.unique(train.targets, return_index=True)
     names = [str(PurePosixPath(train.names[i]).parent) for i in first]
     return np.array(names) if len(set(names)) == len(classes) else None
+
+
+def _checked_targets(targets: ArrayLike) -> NDArray[np.int64]:
+    given = np.asarray(targets)
+    if given.dtype.kind not in "iub" and given.size:
+        raise ValueError(
+            f"targets must be whole numbers from 0, one per image. Got {given.dtype}, such as "
+            f"{given.ravel().tolist()[0]!r}. np.unique(targets, return_inverse=True)[1] gives them."
+        )
+    if given.size and given.min() < 0:
+        raise ValueError(f"targets must be whole numbers from 0. Got {given.min()}.")
+    return given.astype(np.int64)
 
 
 def _check_sizes(resize: Any, crop: Any) -> None:

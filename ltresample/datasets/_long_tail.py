@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from ltresample._random import Seed, root_seed
-from ltresample.class_counts import long_tailed_counts
+from ltresample.class_counts import by_label, long_tailed_counts
 
 __all__ = ["make_long_tailed"]
 
@@ -47,7 +47,7 @@ def make_long_tailed(
         Class labels.
     imbalance_factor : float or None, default=None
         N_max / N_min, at least 1; see `long_tailed_counts`.
-    counts : array-like of shape (n_classes,), mapping of label to int, or None
+    counts : array-like of shape (n_classes,), mapping or Series of label to int, or None
         Samples to keep of each class, 0 to leave it out; an array in the order of `order`.
     kind : {"exp", "step"}, default="exp"
         Profile for `imbalance_factor`.
@@ -130,6 +130,7 @@ def _ordered_labels(y: NDArray, order: str | Sequence) -> NDArray:
 
 
 def _explicit_counts(counts: ArrayLike | Mapping, labels: NDArray) -> NDArray[np.int64]:
+    counts = by_label(counts)
     if isinstance(counts, Mapping):
         if set(counts) != set(labels.tolist()):
             raise ValueError(

@@ -82,6 +82,10 @@ def load_sun397(
     >>> len(load_sun397("SUN397").test)  # doctest: +SKIP
     15880
     """
+    if min(n_val, n_test) < 0:
+        raise ValueError(
+            f"n_val and n_test must be at least 0. Got n_val={n_val!r}, n_test={n_test!r}."
+        )
     folder = Path(path).expanduser()
     classes = _read_classes(folder / "ClassName.txt")
     root = root_seed(random_state)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
 __all__ = ["load_table", "load_tables"]
+
+_UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, EOFError, NotImplementedError)
 
 
 def load_table(path: str | os.PathLike) -> Bunch:
@@ -103,7 +106,7 @@ def _arrays(place: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["X"], arrays["y"]
-    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as err:
+    except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as err:
         raise ValueError(
             f"{place} must be an .npz file with arrays X and y, without pickled objects. "
             f"Got {type(err).__name__}: {err}."

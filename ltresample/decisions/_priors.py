@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from ltresample.class_counts import by_label
+
 __all__ = [
-    "by_label",
     "check_prior",
     "check_proba",
     "check_row_weights",
@@ -208,19 +209,6 @@ def check_prior(
         )
     _check_sum(values, name)
     return values / values.sum()
-
-
-def by_label(values: Any) -> Any:
-    """Return a pandas Series as a dict of label to value: its order says nothing; all else as it is.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> by_label(pd.Series(["b", "b", "a"]).value_counts())
-    {'b': 2, 'a': 1}
-    """
-    is_series = hasattr(values, "index") and hasattr(values, "to_dict") and hasattr(values, "iloc")
-    return values.to_dict() if is_series else values
 
 
 def _same_labels(prior: Mapping, classes: np.ndarray, name: str) -> list:

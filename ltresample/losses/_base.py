@@ -34,7 +34,8 @@ class LongTailLoss(nn.Module):
     weight : array-like of shape (n_classes,) or None, default=None
         Class weights, finite and at least 0. None stands for ones.
     class_counts : array-like of shape (n_classes,) or None, default=None
-        Training samples per class, each at least 1. None: to be set before training.
+        Training samples per class, each at least 1. None: to be set before training. Of a mapping or
+        a pandas Series, such as ``y.value_counts()``, the order of the labels counts; so with weights.
     reduction : {"weighted_mean", "mean", "sum", "none"}, default="weighted_mean"
         ``"weighted_mean"`` is that of PyTorch's cross-entropy and of LDAM's published code,
         ``"mean"`` that of M2m's. They differ only where there are class weights.
@@ -62,6 +63,15 @@ class LongTailLoss(nn.Module):
     ------
     ValueError
         If an argument is out of its range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> class SquaredError(LongTailLoss):
+    ...     def _rows(self, logits, y):
+    ...         return (1 - logits.softmax(1).gather(1, y[:, None]).squeeze(1)) ** 2
+    >>> SquaredError(weight=[1.0, 3.0])(torch.zeros(2, 2), torch.tensor([0, 1]))
+    tensor(0.2500)
     """
 
     needs_class_counts = False

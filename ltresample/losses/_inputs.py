@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ltresample._torch import as_tensor
+from ltresample.class_counts import in_order_of_labels
 from ltresample.exceptions import NotFiniteError
 
 __all__ = [
@@ -36,7 +37,7 @@ def checked_inputs(
 
 def per_class(name: str, values: ArrayLike | Tensor, logits: Tensor) -> Tensor:
     """Return one value a class (K,) in the type and at the place of the logits (m, K)."""
-    values = as_tensor(values, dtype=logits.dtype, device=logits.device)
+    values = as_tensor(in_order_of_labels(values), dtype=logits.dtype, device=logits.device)
     if values.shape != logits.shape[1:]:
         raise ValueError(
             f"{name} must have one value for each column of the logits, {logits.shape[1]}. "
@@ -83,7 +84,7 @@ def check_at_least(name: str, value: float, least: float) -> None:
 
 
 def _vector(name: str, values: ArrayLike | Tensor) -> Tensor:
-    values = as_tensor(values)
+    values = as_tensor(in_order_of_labels(values))
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(
             f"{name} must hold one number for each of at least 2 classes. "

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ltresample.metrics._scores import as_labels
+
 __all__ = ["Reliability", "calibration_error", "reliability"]
 
 
@@ -50,7 +52,7 @@ def reliability(
         The class whose probability is looked at. None: of each sample the class of the largest
         probability ("top label").
     n_bins : int, default=10
-        Number of bins on [0, 1], at least 1.
+        Number of bins on [0, 1], at least 1. A probability on the edge of two is in the lower one.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def reliability(
     ------
     ValueError
         If there are no samples, a probability is not in [0, 1], the number of columns is not that
-        of the classes, or `label` is none of them.
+        of the classes, or `label` or one of `y_true` is none of them.
 
     References
     ----------
@@ -75,14 +77,15 @@ def reliability(
     >>> bins.count, bins.confidence.round(3), bins.frequency
     (array([0, 4]), array([  nan, 0.825]), array([ nan, 0.75]))
     """
-    y_true, proba = np.asarray(y_true), np.asarray(proba, dtype=np.float64)
+    y_true, proba = as_labels(y_true), np.asarray(proba, dtype=np.float64)
     labels = np.unique(y_true) if labels is None else np.asarray(labels)
     _check(y_true, proba, labels, label, n_bins)
     if label is None:
         confidence, true = proba.max(axis=1), labels[proba.argmax(axis=1)] == y_true
     else:
         confidence, true = proba[:, labels == label][:, 0], y_true == label
-    place = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    # ((b - 1) / B, b / B], below Eq. 2 of [1]
+    place = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
     count = np.bincount(place, minlength=n_bins)
     mean = np.full((2, n_bins), np.nan)
     for i, values in enumerate((confidence, true)):
@@ -149,5 +152,12 @@ def _check(
         )
     if label is not None and not (labels == label).any():
         raise ValueError(f"label must be one of {labels.tolist()!r}. Got {label!r}.")
+    unknown = [k for k in np.unique(y_true).tolist() if k not in labels.tolist()]
+    if unknown:
+        raise ValueError(
+            f"y_true must hold labels among {labels.tolist()[:10]!r}. Got {unknown[:5]!r}, "
+            "of which no prediction could come true. Pass labels= in the order of the columns, such as "
+            "the classifier's classes_."
+        )
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1. Got {n_bins}.")

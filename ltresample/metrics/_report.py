@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ltresample.metrics._scores import (
     aligned_counts,
+    as_labels,
     geometric_mean_of,
     mean_recall_by_shots,
     recall_per_class,
@@ -138,7 +139,7 @@ class LongTailReport:
             If not exactly one of `class_counts` and `y_train` is given, a class of `y_true` is
             missing there, or `y_true` is empty.
         """
-        y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
+        y_true, y_pred = as_labels(y_true), as_labels(y_pred)
         if not len(y_true):
             raise ValueError("y_true must hold at least one label. Got an empty one.")
         labels, counts = aligned_counts(y_true, _given_counts(class_counts, y_train, y_true))

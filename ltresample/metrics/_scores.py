@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import gmean
 from sklearn.metrics import recall_score
+from sklearn.utils.validation import column_or_1d
 
-from ltresample.class_counts import shot_groups
+from ltresample.class_counts import by_label, shot_groups
 
 __all__ = ["geometric_mean", "recall_per_class", "shot_accuracy"]
 
@@ -45,8 +47,14 @@ def recall_per_class(
     >>> recall_per_class(["a", "a", "b"], ["a", "b", "b"])
     array([0.5, 1. ])
     """
-    labels = np.unique(np.asarray(y_true)) if labels is None else labels
+    y_true, y_pred = as_labels(y_true), as_labels(y_pred)
+    labels = np.unique(y_true) if labels is None else labels
     return recall_score(y_true, y_pred, labels=labels, average=None, zero_division=np.nan)
+
+
+def as_labels(y: Any) -> NDArray:
+    """Return labels as an array (n,); a column (n, 1), as some classifiers give it, is flattened."""
+    return column_or_1d(np.asarray(y))
 
 
 def geometric_mean(
@@ -158,9 +166,8 @@ def mean_recall_by_shots(
 
 def aligned_counts(y_true: ArrayLike, class_counts: ArrayLike | Mapping) -> tuple[NDArray, NDArray]:
     """Return sorted labels and their training counts, both (n_classes,)."""
-    present = np.unique(np.asarray(y_true))
-    if hasattr(class_counts, "to_dict"):  # a Series: its order says nothing
-        class_counts = class_counts.to_dict()
+    present = np.unique(as_labels(y_true))
+    class_counts = by_label(class_counts)
     if not isinstance(class_counts, Mapping):
         counts = np.asarray(class_counts)
         if counts.shape != present.shape:

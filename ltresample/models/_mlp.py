@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class MLP(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        widths = [n_features, *((hidden,) if isinstance(hidden, int) else hidden)]
+        widths = [n_features, *((int(hidden),) if isinstance(hidden, Integral) else hidden)]
         layers: list[nn.Module] = []
         with uninitialized():
             for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 __all__ = ["Normalize"]
+
+
+@fx.wrap  # tracing passes over it
+def _check_floats(x: Tensor) -> None:
+    """Refuse bytes, which the clip would make white but for those that are 0."""
+    if not x.is_floating_point():
+        raise TypeError(
+            f"Images must be floats in [0, 1]. Got {x.dtype}. Divide bytes by 255: x.float() / 255."
+        )
 
 
 class Normalize(nn.Module):
@@ -24,6 +33,8 @@ class Normalize(nn.Module):
     ------
     ValueError
         If the lengths differ or a `std` is not positive.
+    TypeError
+        At a call, if images are no floats.
 
     Examples
     --------
@@ -46,6 +57,7 @@ class Normalize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return standardised images of the same shape (n, C, H, W)."""
+        _check_floats(x)
         # clamp alone has gradient 0 at the border in some versions of PyTorch
         clipped = torch.where((x >= 0) & (x <= 1), x, x.detach().clamp(0, 1))
         return (clipped - self.mean) / self.std

@@ -133,35 +133,105 @@ def residual_stage(n_in: int, n_out: int, n_blocks: int, stride: int) -> nn.Sequ
 
 
 class ResNet20(ResNetCifar):
-    """`ResNetCifar` of depth 20."""
+    """`ResNetCifar` of depth 20.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `ResNetCifar`: `n_channels`, `width`, `head`, `normalize`, `generator`.
+
+    Examples
+    --------
+    >>> network = ResNet20(10)
+    >>> f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    '269,722 parameters'
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__(20, n_classes, **settings)
 
 
 class ResNet32(ResNetCifar):
-    """`ResNetCifar` of depth 32, the network of most long-tailed CIFAR experiments."""
+    """`ResNetCifar` of depth 32, the network of most long-tailed CIFAR experiments.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `ResNetCifar`: `n_channels`, `width`, `head`, `normalize`, `generator`.
+
+    Examples
+    --------
+    >>> network = ResNet32(10)
+    >>> f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    '464,154 parameters'
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__(32, n_classes, **settings)
 
 
 class ResNet44(ResNetCifar):
-    """`ResNetCifar` of depth 44."""
+    """`ResNetCifar` of depth 44.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `ResNetCifar`: `n_channels`, `width`, `head`, `normalize`, `generator`.
+
+    Examples
+    --------
+    >>> network = ResNet44(10)
+    >>> f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    '658,586 parameters'
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__(44, n_classes, **settings)
 
 
 class ResNet56(ResNetCifar):
-    """`ResNetCifar` of depth 56."""
+    """`ResNetCifar` of depth 56.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `ResNetCifar`: `n_channels`, `width`, `head`, `normalize`, `generator`.
+
+    Examples
+    --------
+    >>> network = ResNet56(10)
+    >>> f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    '853,018 parameters'
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__(56, n_classes, **settings)
 
 
 class ResNet110(ResNetCifar):
-    """`ResNetCifar` of depth 110."""
+    """`ResNetCifar` of depth 110.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `ResNetCifar`: `n_channels`, `width`, `head`, `normalize`, `generator`.
+
+    Examples
+    --------
+    >>> network = ResNet110(10)
+    >>> f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    '1,727,962 parameters'
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__(110, n_classes, **settings)

@@ -100,21 +100,63 @@ class TorchvisionClassifier(nn.Module):
 
 
 class ResNet50(TorchvisionClassifier):
-    """`TorchvisionClassifier` "resnet50", the network of most ImageNet-LT experiments."""
+    """`TorchvisionClassifier` "resnet50", the network of most ImageNet-LT experiments.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `TorchvisionClassifier`: `head`, `normalize`, `weights`, `generator` and
+        those of torchvision's model.
+
+    Examples
+    --------
+    >>> ResNet50(365, head="cosine")(torch.zeros(1, 3, 64, 64)).shape  # doctest: +SKIP
+    torch.Size([1, 365])
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__("resnet50", n_classes, **settings)
 
 
 class ResNet152(TorchvisionClassifier):
-    """`TorchvisionClassifier` "resnet152", used for Places-LT with trained weights."""
+    """`TorchvisionClassifier` "resnet152", used for Places-LT with trained weights.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `TorchvisionClassifier`: `head`, `normalize`, `weights`, `generator` and
+        those of torchvision's model.
+
+    Examples
+    --------
+    >>> ResNet152(365, head="cosine")(torch.zeros(1, 3, 64, 64)).shape  # doctest: +SKIP
+    torch.Size([1, 365])
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__("resnet152", n_classes, **settings)
 
 
 class ResNeXt50(TorchvisionClassifier):
-    """`TorchvisionClassifier` "resnext50_32x4d"."""
+    """`TorchvisionClassifier` "resnext50_32x4d".
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes K.
+    **settings : dict
+        Further parameters of `TorchvisionClassifier`: `head`, `normalize`, `weights`, `generator` and
+        those of torchvision's model.
+
+    Examples
+    --------
+    >>> ResNeXt50(365, head="cosine")(torch.zeros(1, 3, 64, 64)).shape  # doctest: +SKIP
+    torch.Size([1, 365])
+    """
 
     def __init__(self, n_classes: int, **settings: Any):
         super().__init__("resnext50_32x4d", n_classes, **settings)

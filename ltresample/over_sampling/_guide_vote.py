@@ -12,7 +12,7 @@ from ltresample._torch import evaluating
 from ltresample.decisions import PriorCorrectedClassifier, correct_prior
 from ltresample.guides import Classifier, as_classifier
 from ltresample.over_sampling._weighted_rows import take_columns_of
-from ltresample.rows import ArrayRows, open_values
+from ltresample.rows import ArrayRows, known_rows, open_values, take_rows
 
 __all__ = ["GuideVote", "vote"]
 
@@ -36,7 +36,9 @@ class GuideVote:
     """A corrected classifier and the guide of its sampler, which answer together.
 
     Both answer for classes of equal shares, where the default guide, which is trained on balanced
-    data, is at home; what comes out is brought to the target prior of the classifier.
+    data, is at home; what comes out is brought to the target prior of the classifier. The guide
+    knows the categories of ``fit`` and no others: on rows with a new or a missing one the classifier
+    answers alone.
 
     Parameters
     ----------
@@ -58,10 +60,21 @@ class GuideVote:
     def predict_proba(self, X: Any, *, target_prior: np.ndarray | None = None) -> np.ndarray:
         """Return probabilities (n, K) of the vote, at the classifier's target prior or another."""
         own = self.classifier.predict_proba(X, target_prior="balanced")
-        both = vote(own, self.guide_proba(X), self.weight)
+        both = self._both(own, X)
         equal = np.full(len(self.classes_), 1 / len(self.classes_))
         target = self.classifier.target_prior_ if target_prior is None else target_prior
         return correct_prior(both, equal, target)
+
+    def _both(self, own: np.ndarray, X: Any) -> np.ndarray:
+        """Return the vote; where the guide cannot read a row's category, what the classifier says."""
+        columns = self.sampler._columns
+        known = known_rows(X, columns) if columns is not None and columns.levels else None
+        if known is None or known.all():
+            return vote(own, self.guide_proba(X), self.weight)
+        both, rows = own.copy(), np.flatnonzero(known)
+        if len(rows):
+            both[rows] = vote(own[rows], self.guide_proba(take_rows(X, rows)), self.weight)
+        return both
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return log-probabilities (n, K) of the vote."""

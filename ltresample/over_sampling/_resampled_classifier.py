@@ -120,9 +120,9 @@ default="balanced"
         classifier and both at equal class shares, then brought to the `target_prior`. 0: the
         classifier alone; 1: the guide alone. Any second model helps many classifiers, whether it
         has to do with resampling or not; this one is at hand. It knows the categories of ``fit`` and no
-        others: a row with a new one cannot be voted on, which is an error. What it is worth on rows
-        that it has not seen is ``sampler_.guide_score_``. With ``sampler="auto"`` the vote without a
-        sampler stands unless another way is ahead, see `AutoResampledClassifier`.
+        others: on a row with a new or a missing one the classifier answers alone. What it is worth on
+        rows that it has not seen is ``sampler_.guide_score_``. With ``sampler="auto"`` the vote
+        without a sampler stands unless another way is ahead, see `AutoResampledClassifier`.
     random_state : int, RandomState or None, default=None
         Of the recipe's sampler. A sampler that is given has its own.
     verbose : int or bool, default=0

@@ -38,7 +38,7 @@ from ltresample.rows._sources import (
     first_part,
 )
 from ltresample.rows._space import Space, Units, space_of, units_of
-from ltresample.rows._table import Columns, encoded_table
+from ltresample.rows._table import Columns, columns_of, encoded_table, known_rows
 from ltresample.rows._taken import TakenRows, can_be_held, row_shape_of, table_space
 
 __all__ = [
@@ -67,12 +67,14 @@ __all__ = [
     "check_fits",
     "check_image_layout",
     "check_random_access",
+    "columns_of",
     "container_of",
     "encoded_table",
     "extended_index",
     "first_part",
     "in_type",
     "index_of",
+    "known_rows",
     "one_hot_groups",
     "looked_at",
     "open_beside",

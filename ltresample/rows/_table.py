@@ -17,6 +17,7 @@ __all__ = [
     "as_array",
     "columns_of",
     "encoded_table",
+    "known_rows",
     "plain_values",
 ]
 
@@ -202,11 +203,8 @@ def _write_block(
             )
         block[:, 0] = part
         return
-    if not isinstance(part, Levels):
-        part = Levels(*_as_levels(part))
-    place = {level: code for code, level in enumerate(known.levels[i])}
-    new = np.array([place.get(level, -2) for level in part.levels] + [-1])
-    codes = new[part.codes]  # -1, missing, stays the last
+    part = _as_levels(part)
+    codes = _known_codes(part, known.levels[i])
     if (codes == -2).any():
         unknown = [part.levels[c] for c in np.unique(part.codes[codes == -2])[:5]]
         raise ValueError(
@@ -219,9 +217,42 @@ def _write_block(
     block[codes < 0] = np.nan
 
 
-def _as_levels(part: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+def _as_levels(part: np.ndarray | Levels) -> Levels:
+    if isinstance(part, Levels):
+        return part
     levels, codes = np.unique(part, return_inverse=True)
-    return codes, levels.tolist()
+    return Levels(codes, levels.tolist())
+
+
+def _known_codes(part: Levels, levels: Any) -> np.ndarray:
+    """Return positions in the known categories (n,); -1: missing, -2: not known."""
+    place = {level: code for code, level in enumerate(levels)}
+    new = np.array([place.get(level, -2) for level in part.levels] + [-1])
+    return new[part.codes]  # -1, missing, stays the last
+
+
+def known_rows(x: Any, known: Columns) -> np.ndarray:
+    """Return which rows of a table have a known category in each column of categories.
+
+    Parameters
+    ----------
+    x : data frame, ndarray or list of rows of length n
+        The table.
+    known : Columns
+        What the columns were where the categories were learnt.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+        False where a category is missing or was not there.
+    """
+    found = columns_of(as_array(x) if isinstance(x, list | tuple) else x) or []
+    is_known = np.ones(len(x), dtype=bool)
+    for i, (key, column) in enumerate(found):
+        if i in known.levels:
+            part = _as_levels(_read(column, i, key, "X"))
+            is_known &= _known_codes(part, known.levels[i]) >= 0
+    return is_known
 
 
 def array_columns(values: Any) -> Columns | None:

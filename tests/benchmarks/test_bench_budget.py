@@ -113,6 +113,26 @@ def test_a_budget_is_a_number_of_seconds(budget, capsys, suite_path, tmp_path):
     assert "--budget must be a number of seconds above 0." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "number"), [("--seeds", "0"), ("--seeds", "-1"), ("--jobs", "0")])
+def test_numbers_of_seeds_and_jobs_begin_at_one(name, number, capsys, suite_path, tmp_path):
+    assert main([str(suite_path), name, number, "--records", str(tmp_path)]) == 2
+    assert f"{name} must be a whole number from 1. Got {number}." in capsys.readouterr().err
+
+
+def test_states_are_kept_while_a_row_of_other_settings_is_to_do(suite_path):
+    suite = load_suite(str(suite_path))
+    names = ("variant", "row", "spec")
+    records = [
+        {name: getattr(run_, name) for name in names} | {"seed": seed}
+        for run_ in suite.runs
+        for seed in range(suite.n_seeds)
+    ]
+    options = SimpleNamespace(seeds=None)
+    assert run._is_complete(suite, SimpleNamespace(records=records), options)
+    records[0] = {**records[0], "spec": {**records[0]["spec"], "threads": 7}}
+    assert not run._is_complete(suite, SimpleNamespace(records=records), options)
+
+
 def test_a_budget_below_the_first_step_is_refused(suite_path, tmp_path, capsys):
     places = ["--records", str(tmp_path), "--tables", str(tmp_path / "tables")]
     states = tmp_path / "trunk_suite.states"

@@ -133,6 +133,12 @@ def write_sun(folder, classes=(("/a/abbey", 9), ("/a/attic/outdoor", 6), ("/z/zo
     return folder
 
 
+@pytest.mark.parametrize("sizes", [{"n_val": -1}, {"n_test": -5}])
+def test_negative_sizes_of_sun397_are_refused(tmp_path, sizes):
+    with pytest.raises(ValueError, match=r"at least 0. Got n_val=.*-\d"):
+        load_sun397(write_sun(tmp_path), **sizes)
+
+
 def test_scenes(tmp_path):
     data = load_sun397(write_sun(tmp_path), n_val=1, n_test=3)
     assert data.target_names.tolist() == ["abbey", "attic/outdoor", "zoo"]

@@ -5,7 +5,9 @@ import os
 import pickle
 import re
 import struct
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -237,6 +239,61 @@ def test_a_download_goes_through_torchvision(tmp_path, monkeypatch):
     assert data.sha256 == again.sha256
     assert len(asked) == 1
     assert asked[0][1] == "cifar-10-python.tar.gz"
+
+
+@pytest.fixture
+def archive(monkeypatch):
+    """Return a stand-in for torchvision's functions that download, which need not be installed."""
+    package, datasets, utils = (
+        ModuleType(name)
+        for name in ("torchvision", "torchvision.datasets", "torchvision.datasets.utils")
+    )
+    package.datasets, name = datasets, "cifar-10-python.tar.gz"
+    datasets.CIFAR10 = SimpleNamespace(url=f"https://nowhere/{name}", filename=name, tgz_md5="0")
+    for module in (package, datasets, utils):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return utils
+
+
+def test_a_download_that_is_killed_leaves_no_half_folder(tmp_path, archive):
+
+    def killed(url, root, filename, md5):
+        write_published(Path(root) / "cifar-10-batches-py", whole())
+        (Path(root) / "cifar-10-batches-py" / "data_batch_4").unlink()
+        raise KeyboardInterrupt
+
+    def download(url, root, filename, md5):
+        write_published(Path(root) / "cifar-10-batches-py", whole())
+
+    archive.download_and_extract_archive = killed
+    with pytest.raises(KeyboardInterrupt):
+        fetch_cifar10_lt(data_home=tmp_path)
+    assert list((tmp_path / "cifar10").iterdir()) == []
+    archive.download_and_extract_archive = download
+    assert len(fetch_cifar10_lt(data_home=tmp_path, imbalance_factor=10).class_counts) == 10
+
+
+def test_a_download_that_another_process_finished_first_is_taken(tmp_path, archive):
+
+    def download(url, root, filename, md5):
+        for folder in (Path(root), tmp_path / "cifar10"):
+            write_published(folder / "cifar-10-batches-py", whole())
+
+    archive.download_and_extract_archive = download
+    data = fetch_cifar10_lt(data_home=tmp_path, imbalance_factor=10)
+    assert data.source == str(tmp_path / "cifar10" / "cifar-10-batches-py")
+
+
+def test_an_archive_that_was_put_there_is_taken(tmp_path, archive):
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "cifar-10-python.tar.gz").write_bytes(b"the archive")
+
+    def download(url, root, filename, md5):
+        assert (Path(root) / filename).read_bytes() == b"the archive"
+        write_published(Path(root) / "cifar-10-batches-py", whole())
+
+    archive.download_and_extract_archive = download
+    assert len(fetch_cifar10_lt(data_home=tmp_path, imbalance_factor=10).y_test) > 0
 
 
 @pytest.mark.parametrize("reason", [RuntimeError("File not found or corrupted."), OSError("no")])

@@ -170,3 +170,11 @@ def test_held_out_parts_are_disjoint_and_follow_the_seed():
     assert [len(part) for part in again] == [5, 7, 3]
     assert again[0].tolist() == parts[0].tolist()
     assert hold_out(members, (5,), root_seed(1).child("a"))[0].tolist() != parts[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("targets", "got"), [([0.5, 1.9], "float64"), ([-1, 1], "-1"), (["1", "x"], "'1'")]
+)
+def test_targets_that_are_no_class_numbers_are_refused(tmp_path, targets, got):
+    with pytest.raises(ValueError, match=f"whole numbers from 0.*{got}"):
+        ImageFiles(tmp_path, ["a.png", "b.png"], targets, check_files=False)

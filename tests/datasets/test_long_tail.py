@@ -211,3 +211,9 @@ def test_lengths_must_agree():
     message = "X and y must hold one entry per sample. Got 4 samples and y of shape (3,)."
     with pytest.raises(ValueError, match=re.escape(message)):
         make_long_tailed(np.zeros((4, 2)), [0, 1, 1], imbalance_factor=1)
+
+
+def test_counts_of_a_series_go_by_their_labels(balanced):
+    wanted = {3: 7, 0: 9, 4: 1, 1: 5, 2: 0}
+    y = make_long_tailed(*balanced, counts=pd.Series(wanted), random_state=0)[1]
+    assert dict(zip(*np.unique(y, return_counts=True), strict=True)) == {0: 9, 1: 5, 3: 7, 4: 1}

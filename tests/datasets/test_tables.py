@@ -74,3 +74,14 @@ def test_real_tables_load():
     for table in tables.values():
         assert table.X.shape == (table.class_counts.sum(), table.X.shape[1])
         np.testing.assert_array_equal(np.unique(table.y), np.arange(len(table.class_counts)))
+
+
+def test_a_compressed_table_that_is_damaged_is_refused(tmp_path):
+    place = tmp_path / "table.npz"
+    rng = np.random.default_rng(0)
+    np.savez_compressed(place, X=rng.integers(0, 3, (50, 4)), y=np.arange(50))
+    whole = place.read_bytes()
+    for at in (70, 155, 495):  # in the packed numbers, their check sum, the way they are packed
+        place.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match="must be an .npz file with arrays X and y"):
+            load_table(place)

@@ -4,6 +4,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -488,3 +489,14 @@ def test_a_subclass_has_to_state_its_row_losses():
 
     with pytest.raises(NotImplementedError, match=r"Empty must define _rows\(logits, y\)"):
         Empty()(*batch()[:2])
+
+
+@pytest.mark.parametrize("make", [lambda counts: pd.Series(counts), dict], ids=["Series", "dict"])
+def test_counts_and_weights_by_label_are_in_the_order_of_the_labels(make):
+    counts = make({"b": 90, "a": 9, "c": 30})  # as value_counts gives them
+    loss = LDAMLoss(class_counts=counts, weight=make({"c": 3.0, "b": 2.0, "a": 1.0}))
+    assert loss.class_counts.tolist() == [9, 90, 30]
+    assert loss.weight.tolist() == [1, 2, 3]
+    logits, y = torch.eye(3), torch.tensor([0, 1, 2])
+    found = ldam_loss(logits, y, class_counts=counts, weight=make({"c": 3.0, "b": 2.0, "a": 1.0}))
+    torch.testing.assert_close(found, loss(logits, y))

@@ -54,3 +54,24 @@ def test_probabilities_that_come_true_have_no_error():
 def test_bad_input(y, proba, params, text):
     with pytest.raises(ValueError, match=text):
         reliability(y, proba, **params)
+
+
+@pytest.mark.parametrize("n_bins", [2, 5, 10, 20])
+def test_a_probability_on_an_edge_is_in_the_bin_of_scikit_learn(n_bins):
+    p = np.repeat(np.linspace(0, 1, 41), 3)  # as forests give them
+    y = np.tile([0, 1, 1], 41)
+    bins = reliability(y, np.stack([1 - p, p], axis=1), label=1, n_bins=n_bins)
+    frequency, confidence = calibration_curve(y, p, n_bins=n_bins)
+    np.testing.assert_allclose(bins.confidence[bins.count > 0], confidence)
+    np.testing.assert_allclose(bins.frequency[bins.count > 0], frequency)
+
+
+@pytest.mark.parametrize("y", [["a", "b"], [1, 2], ["0", "1"]])
+def test_labels_that_no_column_is_for_are_refused(y):
+    with pytest.raises(ValueError, match=r"among \[0, 1\]. Got .* Pass labels="):
+        calibration_error(y, [[0.9, 0.1], [0.2, 0.8]], labels=[0, 1])
+
+
+def test_a_column_of_labels_is_its_labels():
+    proba = [[0.9, 0.1], [0.2, 0.8]]
+    assert calibration_error([[0], [1]], proba) == calibration_error([0, 1], proba)

@@ -155,3 +155,19 @@ def test_constant_predictions_recognise_one_class():
     assert report.balanced_accuracy == pytest.approx(1 / 3)
     assert (report.many, report.medium, report.few) == (1, 0, 0)
     assert report.n_zero_recall == 2
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_column_of_labels_is_its_labels(column):
+    """As CatBoost predicts, and as a frame of one column holds them."""
+    labels = [np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 0, 0])]
+    plain = LongTailReport.from_predictions(*labels, y_train=[0, 1, 2])
+    labels[column] = labels[column][:, None]
+    report = LongTailReport.from_predictions(*labels, y_train=[0, 1, 2])
+    assert report.accuracy == 0.6
+    assert str(report.to_dict()) == str(plain.to_dict())
+
+
+def test_two_columns_are_no_labels():
+    with pytest.raises(ValueError, match=r"1d array.*\(2, 2\)"):
+        LongTailReport.from_predictions([0, 1], [[0, 1], [1, 0]], y_train=[0, 1])

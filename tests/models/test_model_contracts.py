@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ MEMBERS = {
     "mlp": (lambda **kw: MLP(5, K, hidden=(7, 6), **kw), (5,), 6),
     "mlp_plain": (lambda **kw: MLP(5, K, hidden=(), **kw), (5,), 5),
     "mlp_int": (lambda **kw: MLP(12, K, hidden=8, dropout=0.5, **kw), (3, 2, 2), 8),
+    "mlp_number_of_numpy": (lambda **kw: MLP(5, K, hidden=np.int64(8), **kw), (5,), 8),
     "mlp_cosine": (lambda **kw: MLP(5, K, hidden=(7,), head="cosine", **kw), (5,), 7),
     "ensemble": (lambda **kw: MLPEnsemble(3, 5, K, hidden=4, **kw), (5,), 12),
     "ensemble_of_one": (lambda **kw: MLPEnsemble(1, 5, K, hidden=4, **kw), (5,), 4),

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from ltresample.models import Normalize
+from ltresample.models import FoldedModule, Normalize
 
 
 def test_standardises_each_channel():
@@ -34,3 +35,13 @@ def test_rejects_what_is_no_normalisation(mean, std):
         ValueError, match="one entry per channel, and std must be positive. Got mean="
     ):
         Normalize(mean, std)
+
+
+def test_bytes_are_refused_and_tracing_passes_over_the_check():
+    layer = Normalize([0.5], [0.5])
+    with pytest.raises(
+        TypeError, match=r"floats in \[0, 1\]. Got torch.uint8. Divide bytes by 255"
+    ):
+        layer(torch.full((1, 1, 2, 2), 77, dtype=torch.uint8))
+    network = nn.Sequential(layer, nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    assert FoldedModule(network).folded == [("1", "2")]

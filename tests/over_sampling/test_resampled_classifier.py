@@ -10,6 +10,7 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -17,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -463,6 +464,37 @@ def test_votes_take_frames_and_sparse_rows(data):
         model = ResampledClassifier(guide_weight=0.5, random_state=0).fit(convert(thin), y)
         found = model.predict_proba(convert(thin))
         np.testing.assert_allclose(found, reference.predict_proba(thin), atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["category", "str", "object array", "polars"])
+def test_where_the_guide_does_not_know_a_category_the_classifier_answers_alone(data, kind):
+    X, y = data
+    letters = np.where(X[:, 2] > 0, "u", "v").astype(object)
+
+    def frame(rows, letters):
+        made = pd.DataFrame({"a": X[rows, 0], "b": X[rows, 1], "c": letters})
+        if kind == "category":
+            return made.astype({"c": "category"})
+        if kind == "polars":
+            return pl.DataFrame({name: made[name].tolist() for name in made})
+        return made.to_numpy(dtype=object) if kind == "object array" else made
+
+    at = [2] if kind == "object array" else ["c"]
+    encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    inner = make_pipeline(
+        make_column_transformer((encode, at), remainder="passthrough"), GaussianNB()
+    )
+    settings = {"prior_correction": True, "random_state": 0}
+    train = frame(np.arange(len(X)), letters)
+    model = ResampledClassifier(inner, guide_weight=0.5, **settings).fit(train, y)
+    alone = ResampledClassifier(inner, **settings).fit(train, y)
+    known, new = frame(np.arange(4), letters[:4]), frame(np.arange(4), ["w", *letters[1:4]])
+    found = model.predict_proba(new)
+    np.testing.assert_allclose(found[:1], alone.predict_proba(new)[:1])
+    np.testing.assert_allclose(found[1:], model.predict_proba(known)[1:])
+    assert not np.allclose(found[1:], alone.predict_proba(new)[1:])
+    only = frame(np.arange(2), ["w", "w"])
+    np.testing.assert_allclose(model.predict_proba(only), alone.predict_proba(only))
 
 
 def test_a_vote_needs_a_guide_and_probabilities(data):
