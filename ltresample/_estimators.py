@@ -30,6 +30,7 @@ __all__ = [
     "last_of",
     "offers",
     "own_prior",
+    "register_wrapper",
     "requesting_weights",
     "weight_keyword",
 ]
@@ -88,6 +89,19 @@ def _of_inner(wrapper: Any) -> str | None:
 
 def _if_all_take_it(members: list[Any]) -> str | None:
     return "sample_weight" if all(weight_keyword(m) == "sample_weight" for m in members) else None
+
+
+def register_wrapper(kind: type, inner_of: Callable[[Any], Any]) -> None:
+    """Let a wrapper of this package take weights, as `sample_weight`, if the classifier inside does.
+
+    Parameters
+    ----------
+    kind : type
+        The wrapper, whose ``fit`` hands weights on.
+    inner_of : callable
+        From the wrapper to the classifier inside.
+    """
+    _RULES[kind] = lambda outer: "sample_weight" if weight_keyword(inner_of(outer)) else None
 
 
 # scikit-learn's wrappers whose signature does not say what becomes of weights
@@ -172,7 +186,7 @@ def _decline(step: Any) -> None:
 
 
 def _takes_weights(part: Any) -> bool:
-    return hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight")
+    return hasattr(part, "set_fit_request") and weight_keyword(part) is not None
 
 
 def check_classifier(classifier: Any, name: str) -> None:

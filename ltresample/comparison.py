@@ -185,8 +185,8 @@ def compare(
     Raises
     ------
     ValueError
-        Before anything is fitted: if a class has fewer samples than there are folds, or weights are
-        given to a classifier that takes none.
+        Before anything is fitted: if a class has fewer samples than there are folds, weights are
+        given to a classifier that takes none, or one of `others` has the name of another method.
     TypeError
         If `classifier` is none.
 
@@ -216,6 +216,7 @@ def compare(
     splits = list(folds.split(np.zeros(len(labels)), labels))
     proba = offers(classifier, "predict_proba")
     trials = _trials(classifier, seed.child("samplers").integer() % 2**31, others or {})
+    _check_names(trials)
     scorers = [_balanced_accuracy, _average_precision, _log_loss][: 3 if proba else 2]
     results = run_trials(
         [trial for trial, _ in trials],
@@ -281,6 +282,16 @@ def _trials(
         listed = [entry for entry in listed if not entry[0].weighted]
     own = others.items()
     return listed + [(Trial(name, whole=_Always(model)), {"plain": name}) for name, model in own]
+
+
+def _check_names(trials: list[tuple[Trial, dict[str, str]]]) -> None:
+    names = [name for _, answers in trials for name in answers.values()]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"others must have names of their own. Got {twice!r}, of which there is one already. "
+            "Choose other names."
+        )
 
 
 class _Always(NamedTuple):

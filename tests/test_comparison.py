@@ -209,6 +209,8 @@ def test_bad_input(data):
         compare(X, y, KNeighborsClassifier(), sample_weight=np.ones(len(y)))
     with pytest.raises(TypeError, match="classifier must be a classifier"):
         compare(X, y, SMOTE())
+    with pytest.raises(ValueError, match=r"names of their own. Got \['corrected'\]"):
+        compare(X, y, others={"corrected": KNeighborsClassifier()})
     with pytest.raises(ValueError, match="inconsistent"):
         compare(X, y[1:])
     with pytest.raises(ValueError, match=r"must have shape \(1, 1\)"):

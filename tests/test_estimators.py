@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from imblearn.over_sampling import RandomOverSampler
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
+from sklearn.datasets import make_classification
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -12,6 +16,7 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_selection import RFE, RFECV
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -21,6 +26,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ltresample import M2mSampler, PriorCorrectedClassifier, ResampledClassifier
 from ltresample._estimators import check_classifier, offers, weight_keyword
+from ltresample.decisions import MinimumCostClassifier, TunedOffsetsClassifierCV
+from ltresample.over_sampling import AutoResampledClassifier
 
 PLAIN, NEIGHBORS = LogisticRegression(), KNeighborsClassifier()
 SCALED = make_pipeline(StandardScaler(), LogisticRegression())
@@ -54,9 +61,24 @@ CASES = [
     (RFE(PLAIN), "sample_weight"),
     (RFECV(PLAIN, cv=2), None),
 ]
+WRAPPED = [
+    (PriorCorrectedClassifier(SCALED), "sample_weight"),
+    (PriorCorrectedClassifier(NEIGHBORS), None),
+    (TunedOffsetsClassifierCV(NEIGHBORS, cv=2), None),
+    (MinimumCostClassifier(NEIGHBORS), None),
+    (ResampledClassifier(SCALED, RandomOverSampler()), "sample_weight"),
+    (ResampledClassifier(NEIGHBORS), None),
+    (AutoResampledClassifier(NEIGHBORS, cv=2), None),
+    (
+        make_pipeline(StandardScaler(), ResampledClassifier(PLAIN, RandomOverSampler())),
+        "resampledclassifier__sample_weight",
+    ),
+]
 
 
-@pytest.mark.parametrize(("classifier", "keyword"), CASES, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(
+    ("classifier", "keyword"), CASES + WRAPPED, ids=lambda case: str(case)[:40]
+)
 def test_the_keyword_is_one_that_works(classifier, keyword):
     assert weight_keyword(classifier) == keyword
     rng = np.random.default_rng(0)
@@ -139,3 +161,40 @@ def test_a_sampler_in_first_place_is_told_what_moved():
 def test_a_sampler_s_class_is_refused():
     with pytest.raises(TypeError, match=r"Got the class M2mSampler. Pass sampler=M2mSampler\(\)"):
         ResampledClassifier(PLAIN, M2mSampler).fit(np.eye(4), [0, 0, 1, 1])
+
+
+def test_the_recipe_around_a_decision_without_weights_has_hard_labels():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [45, 15])
+    X = rng.normal(size=(60, 3)) + 2 * y[:, None]
+    model = ResampledClassifier(MinimumCostClassifier(NEIGHBORS), random_state=0).fit(X, y)
+    assert not model.sampler_.soft_labels
+    assert model.predict(X).shape == (60,)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("prior_correction", [False, True])
+def test_weights_pass_a_search_over_a_pipeline_with_resampling(routing, prior_correction):
+    X, y = make_classification(80, weights=[0.8], random_state=0)
+    weight = np.where(np.arange(80) % 4 == 0, 0.0, 1.0)
+    inner = ResampledClassifier(
+        LogisticRegression(), RandomOverSampler(random_state=0), prior_correction=prior_correction
+    )
+    grid = {"resampledclassifier__classifier__C": [1.0]}
+    with config_context(enable_metadata_routing=routing):
+        scaler, scorer = StandardScaler(), make_scorer(accuracy_score)
+        if routing:
+            inner.set_fit_request(sample_weight=True)
+            scaler.set_fit_request(sample_weight=False)
+            scorer.set_score_request(sample_weight=False)
+        search = GridSearchCV(
+            make_pipeline(scaler, inner), grid, cv=2, scoring=scorer, error_score="raise"
+        )
+        name = "sample_weight" if routing else weight_keyword(search)
+        found = search.fit(X, y, **{name: weight}).best_estimator_
+        expected = clone(inner).fit(found[0].transform(X), y, sample_weight=weight)
+    np.testing.assert_allclose(
+        found.predict_proba(X), expected.predict_proba(found[0].transform(X))
+    )
+    plain = clone(inner).fit(found[0].transform(X), y)
+    assert not np.allclose(found.predict_proba(X), plain.predict_proba(found[0].transform(X)))

@@ -15,21 +15,43 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ltresample._estimators import check_classifier, offers, weight_keyword
+from ltresample._estimators import check_classifier, offers, register_wrapper, weight_keyword
+from ltresample.decisions._priors import shown
+from ltresample.rows import plain_labels
 
-__all__ = ["ClassifierAround", "inner_offers", "read_labels"]
+__all__ = ["ClassifierAround", "check_known", "inner_offers", "read_labels", "to_be_fitted"]
 
 _DEFAULT = LogisticRegression()
 
 
 def read_labels(y: Any) -> np.ndarray:
-    """Return labels as an array (n,), or refuse what is no target of a classification."""
-    labels = column_or_1d(y)
+    """Return labels as an array (n,), or refuse what is no target of a classification.
+
+    Nullable numbers and truth values of pandas, and objects that are such, come as plain ones:
+    scikit-learn makes floats of the former and refuses the latter.
+    """
+    labels = column_or_1d(plain_labels(y))
     if not len(labels):
         raise ValueError("y must hold at least one label. Got none, with 0 sample(s).")
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
     return labels
+
+
+def to_be_fitted(y: Any, labels: np.ndarray) -> Any:
+    """Return y as it came, for the classifier inside; the labels where they have another type."""
+    return y if getattr(y, "dtype", labels.dtype) == labels.dtype else labels
+
+
+def check_known(labels: np.ndarray, classes: np.ndarray) -> None:
+    """Refuse labels that a fitted classifier does not know."""
+    known = set(np.asarray(classes).tolist())
+    unknown = [label for label in np.unique(labels).tolist() if label not in known]
+    if unknown:
+        raise ValueError(
+            "y must hold classes that the fitted classifier knows. Got the labels "
+            f"{shown(unknown)}; it knows {shown(classes)}."
+        )
 
 
 def inner_offers(name: str):
@@ -44,6 +66,10 @@ class ClassifierAround(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _inner(self) -> Any:
         return _DEFAULT if self.estimator is None else self.estimator
+
+    def _known_classes(self, labels: np.ndarray) -> np.ndarray:
+        """Return the classes that the classifier will have: the labels', or a frozen one's own."""
+        return np.asarray(getattr(clone(self._inner()), "classes_", np.unique(labels)))
 
     def _check_inner(self) -> None:
         check_classifier(self._inner(), "estimator")
@@ -130,3 +156,6 @@ class ClassifierAround(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags.input_tags.allow_nan = inner.input_tags.allow_nan
         tags.classifier_tags.multi_class = inner.classifier_tags.multi_class
         return tags
+
+
+register_wrapper(ClassifierAround, ClassifierAround._inner)

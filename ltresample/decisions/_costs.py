@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import check_sample_weight, fit_context
-from ltresample.decisions._base import ClassifierAround, read_labels
+from ltresample.decisions._base import ClassifierAround, read_labels, to_be_fitted
 from ltresample.decisions._priors import check_proba, check_row_weights, shown
+from ltresample.rows import plain_labels
 
 __all__ = ["MinimumCostClassifier", "expected_costs", "mean_cost"]
 
@@ -96,7 +97,7 @@ def mean_cost(
     5.25
     >>> scorer = make_scorer(mean_cost, greater_is_better=False, cost_matrix=costs, labels=[0, 1])
     """
-    true, predicted = read_labels(y_true), np.asarray(y_pred).ravel()
+    true, predicted = read_labels(y_true), np.asarray(plain_labels(y_pred)).ravel()
     if true.shape != predicted.shape or not len(true):
         raise ValueError(
             "y_true and y_pred must hold the same number of labels, at least one. Got "
@@ -210,11 +211,11 @@ class MinimumCostClassifier(ClassifierAround):
         """
         self._check_inner()
         labels = read_labels(y)
-        classes = np.asarray(getattr(self._inner(), "classes_", np.unique(labels)))  # frozen ones
-        costs = self._costs(classes)
+        costs = self._costs(self._known_classes(labels))
         if sample_weight is not None:
             check_sample_weight(sample_weight, labels, ensure_non_negative=True)
-        self._fit_inner(X, y, self._inner_params(sample_weight, fit_params))
+        to_fit = self._inner_params(sample_weight, fit_params)
+        self._fit_inner(X, to_be_fitted(y, labels), to_fit)
         self.cost_matrix_ = costs
         return self
 

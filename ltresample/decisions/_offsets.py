@@ -25,7 +25,7 @@ from ltresample._compat import (
     safe_indexing,
 )
 from ltresample._estimators import check_classifier, last_of, offers
-from ltresample.decisions._base import ClassifierAround, read_labels
+from ltresample.decisions._base import ClassifierAround, check_known, read_labels, to_be_fitted
 from ltresample.decisions._priors import shown
 from ltresample.decisions._search import (
     CONFUSION_METRICS,
@@ -146,8 +146,8 @@ class TunedOffsetsClassifierCV(ClassifierAround):
         ------
         ValueError
             Before anything is fitted: if the metric needs probabilities, or cannot be used with
-            these classes, there are fewer samples than folds, or a class is missing from the
-            training part of a split.
+            these classes, a fitted classifier does not know all labels, there are fewer samples than
+            folds, or a class is missing from the training part of a split.
         NotFittedError
             If ``cv="prefit"`` and the classifier is not fitted.
         """
@@ -159,16 +159,18 @@ class TunedOffsetsClassifierCV(ClassifierAround):
                 f"predict_proba or decision_function. Got estimator={self.estimator!r}."
             )
         labels = read_labels(y)
-        X, y = indexable(X, y)
+        X, y = indexable(X, to_be_fitted(y, labels))
         weight = sample_weight
         if weight is not None:
             weight = check_sample_weight(weight, labels, ensure_non_negative=True)
         _check_classes(labels, weight)
+        if self.cv == "prefit":
+            _check_fitted(inner)
+        check_known(labels, inner.classes_ if self.cv == "prefit" else self._known_classes(labels))
         to_fit, to_split, to_score = self._params(weight, fit_params)
         scorer = self._scorer()
         _probe(scorer, self.scoring, X, labels, to_score)
         if self.cv == "prefit":
-            _check_fitted(inner)
             self._keep(inner)
             rows, scores = np.arange(len(labels)), _class_scores(inner, X)
             parts = stratified_parts(np.searchsorted(self.classes_, labels), 5)

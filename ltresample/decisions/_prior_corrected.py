@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import check_sample_weight, fit_context
 from ltresample._estimators import last_of, own_prior
-from ltresample.decisions._base import ClassifierAround, inner_offers, read_labels
+from ltresample.decisions._base import (
+    ClassifierAround,
+    check_known,
+    inner_offers,
+    read_labels,
+    to_be_fitted,
+)
 from ltresample.decisions._priors import check_prior, correct_prior, count_prior, estimate_prior
 from ltresample.decisions._priors import shown as shown_labels
 from ltresample.exceptions import LongTailWarning
@@ -151,15 +157,16 @@ class PriorCorrectedClassifier(ClassifierAround):
         """
         self._check_inner()
         labels = read_labels(y)
-        classes = np.asarray(getattr(self._inner(), "classes_", np.unique(labels)))  # frozen ones
-        _check_known(labels, classes)
+        classes = self._known_classes(labels)
+        check_known(labels, classes)
         # refused before any fit: a prior that is named needs no count
         _named_prior(self.target_prior, classes, "target_prior", counted=np.ones(len(classes)))
         self._training_prior(classes, counted=np.ones(len(classes)))
         weight = sample_weight
         if weight is not None:
             weight = check_sample_weight(weight, labels, ensure_non_negative=True)
-        self._fit_inner(X, y, self._inner_params(sample_weight, fit_params))
+        to_fit = self._inner_params(sample_weight, fit_params)
+        self._fit_inner(X, to_be_fitted(y, labels), to_fit)
         if self.training_prior is None:
             self._check_shares(labels)
         counted = count_prior(labels, self.classes_, _with_class_weight(self, labels, weight))
@@ -309,15 +316,6 @@ def _named_prior(
     if prior == _PER_BATCH:
         return None
     return counted if prior in _TRAINING else np.full(len(classes), 1 / len(classes))
-
-
-def _check_known(labels: np.ndarray, classes: np.ndarray) -> None:
-    unknown = np.setdiff1d(labels, classes)
-    if len(unknown):
-        raise ValueError(
-            "y must hold classes that the fitted classifier knows. Got the labels "
-            f"{shown_labels(unknown)}; it knows {shown_labels(classes)}."
-        )
 
 
 def _with_class_weight(

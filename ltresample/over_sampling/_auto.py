@@ -18,7 +18,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ltresample._compat import fit_context
-from ltresample._estimators import check_classifier, offers, weight_keyword
+from ltresample._estimators import (
+    check_classifier,
+    offers,
+    register_wrapper,
+    weight_keyword,
+)
 from ltresample._progress import advance, phase, progress
 from ltresample._random import root_seed
 from ltresample.decisions._base import read_labels
@@ -38,6 +43,7 @@ from ltresample.over_sampling._trials import (
     train,
 )
 from ltresample.over_sampling._weighted_rows import positive, take_columns_of
+from ltresample.rows import plain_labels
 
 __all__ = ["AutoResampledClassifier", "ChoiceReport"]
 
@@ -195,7 +201,7 @@ default=None
                 "Set them on the classifier."
             )
         self._check_proba()
-        inner, labels = self._inner(), read_labels(column_or_1d(y, warn=True))
+        inner, labels = self._inner(), read_labels(column_or_1d(plain_labels(y), warn=True))
         X, y = indexable(X, labels)
         if given is not None:
             X, y, given = positive(inner, weight_keyword(inner), X, y, given)
@@ -396,3 +402,6 @@ def _check_offered(scorer: Any, scoring: Any, classifier: Any) -> None:
             f"scoring={scoring!r} needs {' or '.join(sorted(wanted))}, and the classifier must have "
             f"it. Got classifier={classifier!r}. Choose a metric of labels, or another classifier."
         )
+
+
+register_wrapper(AutoResampledClassifier, AutoResampledClassifier._inner)

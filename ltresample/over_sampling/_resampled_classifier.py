@@ -19,7 +19,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ltresample._compat import fit_context
-from ltresample._estimators import check_classifier, offers, requesting_weights, weight_keyword
+from ltresample._estimators import (
+    check_classifier,
+    offers,
+    register_wrapper,
+    requesting_weights,
+    weight_keyword,
+)
 from ltresample._progress import advance, phase, progress
 from ltresample.class_counts import PartialFill
 from ltresample.decisions import PriorCorrectedClassifier
@@ -455,6 +461,9 @@ default="balanced"
         tags.classifier_tags = own.classifier_tags
         tags.input_tags.sparse = own.input_tags.sparse and sampler.input_tags.sparse
         return tags
+
+
+register_wrapper(ResampledClassifier, ResampledClassifier._inner)
 
 
 def with_vote(model: ResampledClassifier, weight: float, voter: Any) -> ResampledClassifier:

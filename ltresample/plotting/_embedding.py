@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 
 from ltresample._random import Seed, root_seed
 from ltresample.plotting._canvas import PALETTE, canvas, shortened
-from ltresample.plotting._provenance import provenance_of, rows_of
+from ltresample.plotting._provenance import provenance_of, rows_of, table_of
 
 __all__ = ["EmbeddingDisplay"]
 
@@ -96,7 +96,8 @@ class EmbeddingDisplay:
         sampler : sampler
             After ``fit_resample``.
         X_res, y_res : array-like of length n_resampled
-            Data and labels that came out; images are flattened.
+            Data and labels that came out; images are flattened, a column of categories is one of
+            zeros and ones for each category.
         method : {"pca", "tsne"}, default="pca"
             ``"pca"``: two principal components of the real rows. ``"tsne"``: t-SNE of real and
             synthetic rows together, on up to 50 principal components.
@@ -131,7 +132,7 @@ class EmbeddingDisplay:
         index = np.flatnonzero(np.isin(y_res, shown) & (origin != "duplicate"))
         if len(index) > max_points:
             index = np.sort(seed.child("subset").numpy().choice(index, max_points, replace=False))
-        rows = rows_of(X_res, index).reshape(len(index), -1).astype(float)
+        rows = rows_of(table_of(sampler, X_res)[0], index).reshape(len(index), -1).astype(float)
         points, names = _METHODS[method](rows, ~is_synthetic[index], seed)
         return cls(points, y_res[index], is_synthetic=is_synthetic[index], axis_names=names)
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ltresample._random import Seed, root_seed
 from ltresample.plotting._canvas import PALETTE, pyplot, shortened
-from ltresample.plotting._provenance import provenance_of, rows_of
+from ltresample.plotting._provenance import provenance_of, rows_of, table_of
 from ltresample.synthesis import augment_tail, draw_same_class_pairs, head_classes
 
 __all__ = ["FeatureAugmentationDisplay"]
@@ -141,7 +141,8 @@ class FeatureAugmentationDisplay:
         """
         y_res = np.asarray(y_res)
         origin = provenance_of(sampler, len(y_res))["origin"]
-        rows = rows_of(X_res, np.arange(len(y_res))).reshape(len(y_res), -1).astype(float)
+        table = table_of(sampler, X_res)[0]
+        rows = rows_of(table, np.arange(len(y_res))).reshape(len(y_res), -1).astype(float)
         rows = StandardScaler().fit(rows[origin == "original"]).transform(rows)
         real, made = origin == "original", origin == "synthetic"
         made &= ~np.isin(y_res, sampler.head_classes_)

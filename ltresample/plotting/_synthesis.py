@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.preprocessing import StandardScaler
 
 from ltresample.plotting._canvas import PALETTE, pyplot, shortened
-from ltresample.plotting._provenance import provenance_of, rows_of
+from ltresample.plotting._provenance import provenance_of, rows_of, table_of
 
 __all__ = ["SynthesisDisplay"]
 
@@ -33,7 +33,8 @@ class SynthesisDisplay:
 
     Made by `from_sampler`. Images stand in three rows: the seed, the row that came out, and their
     difference, red where pixels rose and blue where they fell. Of tables the features that moved
-    most are drawn from the seed's value to the new one, in standard deviations of the data.
+    most are drawn from the seed's value to the new one, in standard deviations of the data; a column of
+    categories is one of zeros and ones for each category.
 
     Parameters
     ----------
@@ -158,18 +159,19 @@ class SynthesisDisplay:
             )
             for i, row in zip(chosen, provenance[chosen], strict=True)
         ]
+        (X, names), X_res = table_of(sampler, X), table_of(sampler, X_res)[0]
         rows = rows_of(X_res, chosen)
         is_table = rows.ndim == 2 and image_shape is None
         moments = StandardScaler(with_mean=False).fit(X) if is_table else None
         return cls(
-            _seeds(provenance[chosen], X, X_aux),
+            _seeds(provenance[chosen], X, table_of(sampler, X_aux)[0]),
             rows,
             tales=tales,
             summary=_summary(provenance["origin"], y_res, target),
             image_shape=image_shape,
             center=moments.mean_ if is_table else None,
             scale=moments.scale_ if is_table else None,
-            feature_names=list(X.columns) if hasattr(X, "columns") else None,
+            feature_names=names,
         )
 
     def plot(self, ax: Any = None) -> SynthesisDisplay:

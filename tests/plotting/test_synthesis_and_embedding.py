@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.decomposition import PCA
 
+from ltresample.over_sampling import M2mSampler
 from ltresample.plotting import EmbeddingDisplay, SynthesisDisplay
 
 
@@ -211,3 +213,28 @@ def test_embedding_messages(resampled, kwargs, message):
 def test_palette_limits_the_classes():
     with pytest.raises(ValueError, match="A picture tells up to 8 classes apart. Got 9."):
         EmbeddingDisplay(np.zeros((9, 2)), range(9), is_synthetic=np.zeros(9))
+
+
+@pytest.mark.filterwarnings("ignore::ltresample.LongTailWarning")
+@pytest.mark.parametrize("container", ["pandas", "polars", "object array"])
+def test_categories_are_drawn_as_zeros_and_ones(container):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [60, 12])
+    frame = pd.DataFrame({"size": rng.normal(size=72) + 2 * y, "n": rng.integers(0, 9, 72)})
+    frame["flag"], frame["kind"] = rng.random(72) < 0.5, np.where(rng.random(72) < 0.6, "u", "v")
+    X = frame
+    if container == "polars":
+        X = pl.DataFrame({name: frame[name].tolist() for name in frame})
+    elif container == "object array":
+        X = frame.to_numpy(dtype=object)
+    sampler = M2mSampler(random_state=0)
+    X_res, y_res = sampler.fit_resample(X, y)
+    display = SynthesisDisplay.from_sampler(sampler, X, X_res, y_res).plot()
+    names = ["0", "1", "2", "3"] if container == "object array" else list(frame)
+    assert display.feature_names == [*names[:3], f"{names[3]} = u", f"{names[3]} = v"]
+    assert set(np.unique(display.rows[:, 3:])) <= {0, 1}
+    np.testing.assert_array_equal(display.rows[:, 3:].sum(axis=1), 1)
+    points = EmbeddingDisplay.from_sampler(sampler, X_res, y_res).plot().points
+    assert points.shape[1] == 2
+    assert np.isfinite(points).all()
+    plt.close("all")
