@@ -33,8 +33,8 @@ LAYER = {
     "over_sampling": 5,
     "training": 5,
     "plotting": 5,
-    "decisions": 1,
-    "prior_correction": 2,
+    "decisions": 3,
+    "prior_correction": 4,
     "comparison": 6,
 }
 # layer 0 has an order of its own: who may use whom
