@@ -245,7 +245,7 @@ def _neighbours(ones: Any, n: int) -> Iterator[np.ndarray]:
 def _anywhere(ones: np.ndarray, n: int) -> list[np.ndarray]:
     """Find groups among few columns in any order, the nearest columns first."""
     # a set of rows as a number: row 0 is the highest of n bits
-    sets = [int.from_bytes(np.packbits(column).tobytes()) >> -n % 8 for column in ones.T]
+    sets = [int.from_bytes(np.packbits(column != 0).tobytes()) >> -n % 8 for column in ones.T]
     whole, tried, left, groups = (1 << n) - 1, [0], set(range(len(sets))), []
 
     def search(chosen: list[int], union: int) -> list[int] | None:

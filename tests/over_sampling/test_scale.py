@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from sklearn.naive_bayes import GaussianNB
 from torch.overrides import TorchFunctionMode
 
@@ -65,11 +66,14 @@ def test_two_valued_columns_are_looked_at_a_few_at_a_time(monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "convert", [np.asarray, sparse.csr_array, lambda x: sparse.csr_array(x / 4)]
+)
 @pytest.mark.parametrize("n", [31, 32, 33])
-def test_groups_in_any_order_of_columns(n):
+def test_groups_in_any_order_of_columns(n, convert):
     codes = np.random.default_rng(n).integers(4, size=n)
     values = np.column_stack([np.eye(4)[codes], np.arange(n) % 2])[:, [3, 4, 0, 2, 1]]
-    assert [group.tolist() for group in one_hot_groups(values)] == [[0, 2, 3, 4]]
+    assert [group.tolist() for group in one_hot_groups(convert(values))] == [[0, 2, 3, 4]]
 
 
 def arrays_in(item):
