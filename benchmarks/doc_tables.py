@@ -245,6 +245,7 @@ FILES: dict[str, Callable[[Path], str]] = {
     "fashion_mnist_lt_50.inc": doc_images.milder,
     "fashion_mnist_lt_claims.inc": doc_images.claims,
     "fashion_mnist_lt_settings.inc": doc_images.settings,
+    "fashion_mnist_lt_guides.inc": doc_images.guides,
     "fashion_mnist_lt_candidates.inc": doc_images.candidates,
     "fashion_mnist_lt_costs.inc": doc_images.costs,
     "decisions_scores.inc": doc_decisions.scores,

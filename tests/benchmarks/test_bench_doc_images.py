@@ -120,6 +120,33 @@ def test_costs_are_those_of_the_plan_and_of_the_records(tmp_path):
     assert cells(text, "planned, rows that share")[-3:] == ["\\-"] * 3
 
 
+def test_guides_stand_in_order_with_their_own_scores(tmp_path):
+    name, strong = "fashion_mnist_lt_settings", "M2m, g that has seen the left-out images"
+    rows = {"DRS": [10, 10], strong: [14, 16], "M2m": [13]}
+    write(tmp_path, name, rows, "as it is")
+    path = tmp_path / f"{name}.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        record |= {"guide_bacc": 0.875} if record["row"] == strong and record["seed"] else {}
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    text = doc_images.guides(tmp_path)
+    told = cells(text, "has seen all")
+    assert told[5:9] == ["87.5", "\\-", "75.0", "+25.0"]
+    assert told[-1] == "2"
+    assert cells(text, "ERM (M2m's paper)")[3] == "\\-", "no score was recorded"
+    assert text.index("ERM (M2m's") < text.index("has seen all"), "the weaker guide first"
+    assert strong not in doc_images.settings(tmp_path)
+
+
+def test_synthesis_in_front_of_crops_stands_beside_crops_in_the_same_place(tmp_path):
+    rows = {"DRS": [10], "DRS, crops behind synthesis": [8], "M2m, crops behind synthesis": [9]}
+    write(tmp_path, "fashion_mnist_lt_settings", rows, "as it is")
+    lines = doc_images.settings(tmp_path).splitlines()
+    for row, over in (("M2m, crops", "+5.0"), ("DRS, crops", "-10.0")):
+        (line,) = [line for line in lines if row in line]
+        assert over in line.split()
+
+
 def test_candidates_are_told_by_row(tmp_path):
     told = {"examiner": 0.9, "acceptance": 0.25, "synthetic": 0.125}
     seen = dict.fromkeys(("known_to_f", "seen_as_label", "seen_as_source"))
