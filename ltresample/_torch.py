@@ -189,11 +189,12 @@ def sent(x: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device, without waiting for what the device is still at.
 
     From ordinary memory CUDA copies more than 64 KiB only when everything before is done; from pinned
-    memory it copies in the order of the stream. The pinned block is kept until the copy is over.
+    memory it copies in the order of the stream. The pinned block is kept until the copy is over. Metal
+    reads the source when it comes to it, so that there the processor waits.
     """
     if device.type == "cuda" and x.device.type == "cpu" and x.nbytes > STAGED:
         x = x.pin_memory()
-    return x.to(device, non_blocking=True)
+    return x.to(device, non_blocking=device.type != "mps")
 
 
 class LateNumber:

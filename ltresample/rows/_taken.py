@@ -120,7 +120,7 @@ class TakenRows(RowSource):
         """Return the rows at these positions where they are: without going to the device."""
         at = index if self.index is None else self.index[index]
         if self._ready is not None:
-            at = torch.from_numpy(at).to(self._ready.device, non_blocking=True)
+            at = sent(torch.from_numpy(at), self._ready.device)
             return self._finish(self._ready.index_select(0, at))
         if isinstance(self.x, TorchDataset):
             rows = stacked([first_part(self.x[int(i)]).detach() for i in at]).to(self.dtype)
