@@ -210,12 +210,14 @@ class LateNumber:
     """
 
     def __init__(self, x: Tensor):
-        self.told, self.event = x.detach(), None
+        x, self.event = x.detach(), None
         if x.device.type == "cuda":
-            pinned = torch.empty_like(self.told, device="cpu", pin_memory=True)
-            self.told = pinned.copy_(self.told, non_blocking=True)
+            pinned = torch.empty_like(x, device="cpu", pin_memory=True)
+            self.told = pinned.copy_(x, non_blocking=True)
             self.event = torch.cuda.Event()
             self.event.record(torch.cuda.current_stream(x.device))
+        else:
+            self.told = x.clone()
 
     def read(self) -> float:
         """Return the number."""

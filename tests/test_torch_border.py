@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ltresample._torch import as_tensor, evaluating, pick_device, unwrapped
+from ltresample._torch import LateNumber, as_tensor, evaluating, pick_device, sent, unwrapped
 
 
 def test_modes_and_gradients_come_back_even_after_an_error():
@@ -45,6 +45,34 @@ def test_devices():
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(ValueError, match="device='nowhere' cannot be used here"):
         pick_device("nowhere")
+
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_late_number_is_that_of_its_own_moment(device):
+    x = torch.ones((), device=device)
+    told = []
+    for _ in range(3):
+        x.mul_(2)
+        told.append(LateNumber(x))
+    x.fill_(0)
+    assert [number.read() for number in told] == [2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("side", [2, 64])  # below and above what is copied without waiting
+def test_what_is_sent_arrives_though_its_source_is_used_again(device, side, layout):
+    there = []
+    for i in range(4):
+        x = torch.full((3, 4, side, side), float(i)).contiguous(memory_format=layout)
+        there.append(sent(x, torch.device(device)))
+        del x
+    assert all(bool((part == i).all()) for i, part in enumerate(there))
+    assert all(part.device.type == device for part in there)
+    assert all(part.is_contiguous(memory_format=layout) for part in there)
 
 
 def test_importing_the_package_is_fast_and_lazy():
