@@ -6,12 +6,14 @@ from torch.nn.functional import cross_entropy
 
 from ltresample._random import Seed
 from ltresample.guides import (
+    Classifier,
     GuideRecipe,
     _fit,
     fit_guide,
     fit_output_layers,
     random_ensemble,
     random_hidden_units,
+    soft_confusion,
 )
 from ltresample.models import MLPEnsemble
 from ltresample.rows import ArrayRows, Pool, Space
@@ -149,3 +151,13 @@ def test_every_bootstrap_has_as_many_rows_of_a_class_as_there_are():
         assert (weights[:, y == k].sum(1) == n).all()
     assert len(weights.unique(dim=0)) == 5
     assert weights.max() > 1
+    assert (weights.sum(0)[y == 0] > 0).float().mean() > 0.9, "drawn from all rows of the class"
+
+
+def test_soft_confusions_are_mean_probabilities_of_the_rows_of_a_class():
+    y = torch.tensor([0, 0, 0, 1, 1, 2])
+    pool = pool_of(torch.rand(6, 2, generator=Seed(0).torch()), y)
+    g, rows = Classifier([MLPEnsemble(1, 2, 3, hidden=4)]), torch.tensor([0, 2, 3, 5])
+    proba = g.log_proba(pool.x.take(rows)).exp().double()
+    expected = torch.stack([proba[:2].mean(0), proba[2], proba[3]])
+    torch.testing.assert_close(soft_confusion(g, pool, rows), expected.detach())

@@ -430,6 +430,13 @@ def test_constant_columns_and_bounds(pool):
     assert ((made.confidence >= 0) & (made.confidence <= 1)).all()
 
 
+@pytest.mark.parametrize(("n_rows", "n_steps"), [(100, 30), (700, 32), (10_000, 40)])
+def test_steps_are_six_passes_within_their_bounds(n_rows, n_steps):
+    """A step takes 64 pairs of the head and as many of the tail: 128 rows."""
+    assert SafaRecipe().steps_for(n_rows) == n_steps
+    assert SafaRecipe(n_steps=7).steps_for(n_rows) == 7
+
+
 def test_it_cannot_replace_rows_of_a_batch(pool):
     fitted = fit_safa(pool, Seed(0), recipe=SafaRecipe(n_steps=0))
     with pytest.raises(TypeError, match=r"augments the output of a layer.*SAFA\(layer="):
