@@ -313,3 +313,20 @@ def test_functions_check_their_input():
     model = PriorCorrectedClassifier().fit(*make_classification(random_state=0))
     with pytest.raises(ValueError):
         model.estimate_prior(np.empty((0, 20)))
+
+
+def test_weights_count_as_rows_in_an_estimated_prior():
+    X, y = normals([80, 40, 20], 0)
+    model = PriorCorrectedClassifier(LogisticRegression()).fit(X, y)
+    weight = np.arange(len(X)) % 3
+    np.testing.assert_allclose(
+        model.estimate_prior(X, sample_weight=weight),
+        model.estimate_prior(np.repeat(X, weight, axis=0)),
+        atol=1e-6,
+    )
+
+
+def test_a_row_of_which_nothing_is_left_is_uniform():
+    proba = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    there = correct_prior(proba, [0.5, 0.3, 0.2], [0.0, 0.5, 0.5])
+    np.testing.assert_allclose(there, [[1 / 3] * 3, [0.0, 1.0, 0.0]])

@@ -110,3 +110,11 @@ def test_nothing_rests_on_the_batch_solvers_of_pot(monkeypatch):
     np.testing.assert_allclose(ExactTransport()(real, synthetic).numpy(), expected)
     SinkhornTransport()(real, synthetic)
     assert called == []
+
+
+@pytest.mark.parametrize("settings", [{"max_iter": 1}, {"tol": 1e-300}], ids=str)
+@pytest.mark.parametrize("cost", ["euclidean", "cosine"])
+def test_a_plan_that_is_not_within_its_bounds_warns(settings, cost):
+    real, synthetic = rows(9, 3), rows(7, 3, seed=1)
+    with pytest.warns(Warning, match="has a marginal error of"):
+        SinkhornTransport(reg=0.01, cost=cost, **settings).plan(real, synthetic)

@@ -28,6 +28,21 @@ def test_folds_are_even_and_deterministic(n_folds):
     assert not torch.equal(fold, deal_folds(y, 3, Seed(1), n_folds=n_folds))
 
 
+def test_single_rows_go_to_all_folds():
+    y = torch.arange(200)
+    assert (deal_folds(y, 200, Seed(0), n_folds=4).bincount(minlength=4) > 25).all()
+
+
+def test_rows_are_dealt_anew_in_each_repeat():
+    rng = np.random.default_rng(0)
+    pool = as_pool(rng.normal(size=(60, 4)), np.repeat([0, 1], 30))
+    recipe = GuideRecipe(random_units=True)
+    guides = fit_fold_guides(pool, Seed(0), recipe, n_folds=3, n_repeats=3)
+    fold = guides.fold % 3
+    assert fold.shape == (3, 60)
+    assert all(not torch.equal(fold[i], fold[j]) for i, j in ((0, 1), (1, 2), (0, 2)))
+
+
 @pytest.mark.parametrize("images", [False, True])
 def test_labels_without_meaning_are_not_known(images):
     """On random labels a network knows its training rows and nothing of the others."""

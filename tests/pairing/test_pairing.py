@@ -161,6 +161,15 @@ def test_confusion_pairing_takes_the_most_confused_class():
     assert ((chosen >= 0) & (chosen < 9)).all(), "absent: any background"
 
 
+def test_where_the_class_is_absent_any_background_is_as_likely():
+    affinity = torch.tensor([[0.2, 0.1, 0.7], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5]])
+    background = Side(torch.tensor([1, 1, 0, 1]))  # class 0 is taken for 2, which is not there
+    u = (torch.arange(4) + 0.5) / 4
+    front = Side(torch.zeros(4, dtype=torch.long))
+    chosen = ConfusionPairing().pair(front, background, u, class_affinity=affinity)
+    assert chosen.tolist() == [0, 1, 2, 3]
+
+
 def test_a_class_that_is_never_misclassified_meets_another_one():
     y = torch.arange(3).repeat(4)
     u = torch.rand(12, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ from ltresample._random import Seed
 from ltresample.distances import EnergyDistance, MaximumMeanDiscrepancy, SinkhornTransport
 from ltresample.embeddings import FixedRandomEmbedding, IdentityEmbedding, RandomEmbedding
 from ltresample.guides import Classifier
-from ltresample.rows import ArrayRows, Space
+from ltresample.rows import ArrayRows, Pool, Space
 from ltresample.synthesis import (
     ConfusingClass,
     DistributionMatching,
@@ -121,6 +121,21 @@ def test_engine_equals_the_algorithm(problem, k, lam2):
     np.testing.assert_array_equal(made.accepted.numpy(), kept)
     assert 0 < kept.sum() < len(kept)
     np.testing.assert_allclose(made.x.numpy(), rows[kept], atol=1e-9)
+
+
+def test_real_sets_are_drawn_for_each_class_from_the_whole_split(problem):
+    _, g, _ = problem
+    y = torch.arange(3).repeat_interleave(40)
+    x = torch.rand(120, 4, generator=Seed(0).torch())
+    whole = Pool(ArrayRows(x), y, y.bincount(), Space.pixels())
+    dm, slots = method(g), Slots(torch.arange(2), torch.tensor([1, 2]))
+    state = dm.begin(whole, SEED, {1: 1, 2: 1})
+    batch = torch.arange(0, 120, 10)
+    state = state._replace(pool=whole.of_batch(x[batch], y[batch], batch))
+    real = dm.draw(state, slots, SEED, SEED).real_index
+    assert (y[real] == torch.tensor([[1], [2]])).all()
+    assert real.shape == (2, 6), "more than the four of a class that the batch has"
+    assert not torch.equal(real[0] - 40, real[1] - 80), "each class has numbers of its own"
 
 
 @pytest.mark.parametrize("without", [{"matching_weight": 0.0}, {"distance": None}], ids=str)

@@ -157,6 +157,14 @@ def test_loss_reading_of_the_threshold(problem):
     assert torch.equal(made.accepted, made.confidence >= np.exp(-0.9))
 
 
+def test_a_bound_of_the_loss_is_met_from_below():
+    log_p = torch.tensor([-0.4, -0.5, -0.6])
+    by_loss = M2m(g=None, min_confidence=0.5, loss_test=True)
+    assert by_loss.is_confident(log_p).tolist() == [True, True, False]
+    by_share = M2m(g=None, min_confidence=0.6)
+    assert by_share.is_confident(log_p).tolist() == [True, True, False]  # 0.67, 0.61, 0.55
+
+
 def test_request_spares_the_head_and_has_the_rate_of_the_paper():
     counts = torch.tensor([50, 200, 10])
     y = torch.arange(3).repeat(20_000)

@@ -100,6 +100,16 @@ def test_near_seeds_are_the_nearest_and_know_their_distance():
     assert set(drawn.anchor.tolist()) == set(range(70, 76)), "and each row of the class"
 
 
+def test_the_distance_to_a_class_is_that_to_its_nearest_row_however_many_there_are():
+    """9,000 sources and 300 rows of the class: more distances than are looked at together."""
+    x = torch.rand(9_300, 1, generator=Seed(0).torch(), dtype=torch.float64)
+    y = (torch.arange(9_300) >= 9_000).long()
+    pool = Pool(ArrayRows(x), y, y.bincount(), Space.pixels())
+    near = NearSeeds().begin(pool, Seed(0), {1: 1})[1]
+    expected = np.abs(x[near.sources].numpy() - x[y == 1].numpy().T).min(1)
+    np.testing.assert_allclose(near.reach, expected, atol=1e-3)  # single precision
+
+
 def test_near_seeds_search_an_even_part_of_a_large_class():
     pool = pool_with([500, 5])
     near = NearSeeds(max_sources=50).begin(pool, Seed(0), {1: 1})[1]
