@@ -205,6 +205,19 @@ def test_categories_whole_numbers_and_groups_stay_valid(columns):
     assert sampler.is_synthetic_.sum() == 60
 
 
+def test_categories_come_from_the_foreground_as_often_as_its_share_says():
+    y = np.repeat(["x", "y"], [2000, 40])
+    size = np.random.default_rng(0).normal(size=len(y))
+    frame = pd.DataFrame({"size": size, "kind": pd.Categorical(y)})
+    sampler, X_res, y_res = fitted(frame, y, **{**QUICK, "pairing": RandomPairing()})
+    at = np.flatnonzero(sampler.is_synthetic_)
+    at = at[y[sampler.provenance_["partner_index"][at]] != y_res[at]]
+    own, share = (X_res["kind"].astype(str).to_numpy() == y_res)[at], sampler.sample_weight_[at]
+    assert len(at) > 1000
+    assert own.mean() == pytest.approx(share.mean(), abs=0.04)
+    assert share[own].mean() > share[~own].mean() + 0.02
+
+
 def test_any_class_may_get_more(data):
     X, y = data
     _, _, y_res = fitted(X, y, sampling_strategy={0: 300, 2: 50}, **QUICK)
