@@ -1,5 +1,7 @@
 """Losses of batches: read one batch late where an accelerator works, and the same as read at once."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -87,11 +89,11 @@ def test_a_loss_that_is_no_number_ends_training_and_is_named(late):
         trained(module=Breaks(), train_split=None)
 
 
-def on_device(**settings):
+def on_device(net=DeferredRebalancingClassifier, **settings):
     """Train on the emulated device."""
     images = np.random.default_rng(0).integers(0, 256, (len(Y), 3, 8, 8)).astype(np.uint8)
     with emulated_device() as log:
-        net = DeferredRebalancingClassifier(
+        fitted = net(
             SmallCNN(3, 3, generator=torch.Generator().manual_seed(0)),
             device=DEVICE,
             rows_on_device=True,
@@ -102,7 +104,7 @@ def on_device(**settings):
             verbose=0,
             **{"resampler": None, "max_epochs": 1} | settings,
         ).fit(images, Y)
-    return net, log
+    return fitted, log
 
 
 def test_a_step_without_synthesis_waits_for_nothing_but_the_loss_before():
@@ -126,6 +128,17 @@ def test_losses_come_late_on_a_device_unless_someone_listens(monkeypatch):
     assert late[1:] == [False]
     assert dict(net.callbacks_)["listener"].seen == net.history[-1, "batches", -1, "train_loss"]
     on_device(callbacks=[GradientNormClipping(1.0)])
-    trained(max_epochs=1, train_split=None)
-    trained(StepByStep, max_epochs=1, train_split=None)
+    on_device(StepByStep)
+    trained(max_epochs=1, train_split=None)  # on the CPU
     assert late[2:] == [False, False, False]
+
+
+def test_in_half_precision_the_loss_decides_at_once(monkeypatch):
+    monkeypatch.setattr(_batch_losses, "place_of", lambda net: DEVICE)
+    listens_to_nothing = {"listeners": lambda callbacks, event: []}
+    late = []
+    for scaler in (None, object()):
+        net = DeferredRebalancingClassifier()
+        vars(net).update(_run=SimpleNamespace(scaler=scaler, **listens_to_nothing), callbacks_=[])
+        late.append(_batch_losses.may_come_late(net))
+    assert late == [True, False]
